@@ -1,0 +1,404 @@
+"""A run's options: typed, validated before anything starts, and saved resolved.
+
+Four layers, later ones win: the defaults below, what the method names (its predictor, credit and continuations),
+a TOML or JSON file, and the command line. An option is written `section.key` everywhere: in messages, on the
+command line (`--budget.rollouts 64` or `budget.rollouts=64`) and, as a table per section, in a file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import sys
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from treeroll import credit, methods, predictor
+from treeroll.envs import WORLDS
+from treeroll.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+Count = Annotated[int, Field(ge=1)]
+OptionalCount = Annotated[int, Field(ge=1)] | None
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A table of options. Each is described once, beneath it; `treeroll train --help` prints the same words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class World(Section):
+    """The world that the agent acts in."""
+
+    rendering: Literal["auto", "compact", "prose"] = "auto"
+    """how the world is worded; auto: compact for the packaged model, prose for any other"""
+    data: str | None = None
+    """JSONL file of tasks to train on, one {"id", "prompt", "data"} a line; none: the world's own"""
+
+
+class Budget(Section):
+    """What a step may spend, and how it may be spent."""
+
+    rollouts: Count = 128
+    """rollouts of a step, continuations included"""
+    pool: Count = 64
+    """candidate tasks of a step, for methods that choose among them"""
+    continuations: Annotated[float, Field(ge=0)] = 1.0
+    """continuations for each bare rollout, on average; 0 for methods that do not branch"""
+    group: Annotated[int, Field(ge=2)] = 8
+    """rollouts of a task where allocation is uniform (cold start included)"""
+    min_group: Annotated[int, Field(ge=2)] = 2
+    """fewest bare rollouts of a task that gets any"""
+    max_group: OptionalCount = None
+    """most bare rollouts of a task; none: no limit"""
+    max_per_prefix: OptionalCount = 2
+    """most continuations of one prefix, and how many a prefix drawn at random gets; none: no limit, and 2"""
+    explore: Share = 0.1
+    """share of the bare rollouts that is spread uniformly, whatever is predicted"""
+
+    def options(self) -> methods.RoundOptions:
+        """Returns what `methods.Method.rounds` takes."""
+        return methods.RoundOptions(
+            group=self.group,
+            min_group=self.min_group,
+            max_group=self.max_group,
+            max_per_prefix=self.max_per_prefix,
+            explore=self.explore,
+        )
+
+
+class Sampling(Section):
+    """How the policy is sampled."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """softmax temperature, in training and in evaluation"""
+    batch: Count = 256
+    """most rollouts decoded together"""
+    turn_tokens: OptionalCount = None
+    """most tokens of a turn; none: the world's own"""
+    max_turns: OptionalCount = None
+    """turns after which an episode fails; none: the world's own"""
+    dialogue: Literal["auto", "plain", "chat", "completion"] = "auto"
+    """how an episode is worded; auto: plain for the packaged model, else its chat template if it has one"""
+
+
+class Predictor(Section):
+    """What estimates success probabilities for the allocator."""
+
+    name: str = "head"
+    """which predictor; the method's own unless set"""
+    forgetting: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """share of its certainty that is kept from one step to the next"""
+    warmup: Annotated[int, Field(ge=0)] = 128
+    """rollouts to learn from before a prediction is used; allocation is uniform until then"""
+
+
+class Learner(Section):
+    """How the policy learns."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """AdamW's step size"""
+    credit: str = "sibling-tree"
+    """which advantages; the method's own unless set"""
+    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """how far below 1 the probability ratio may fall"""
+    clip_high: Annotated[float, Field(gt=0)] = 0.28
+    """how far above 1 the probability ratio may rise"""
+    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    """largest gradient norm"""
+    updates: Count = 1
+    """optimizer steps in a step"""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's weight decay"""
+    normalise: Literal["tokens", "turns", "tasks"] = "tokens"
+    """what the summed loss is divided by the number of"""
+    micro_tokens: Count = 16384
+    """most tokens computed at once, padding included; less needs less memory"""
+    train_layers: OptionalCount = None
+    """how many of the top layers learn; none: the whole model"""
+
+
+class Evaluation(Section):
+    """Success on held-out tasks."""
+
+    every: Count = 20
+    """steps between evaluations; there is always one before the first step and one after the last"""
+    tasks: Count = 1000
+    """held-out tasks, one rollout each"""
+
+
+class Config(Section):
+    """All options of a run."""
+
+    method: str = "trace"
+    """recipe of allocation, predictor and credit: see `treeroll methods`"""
+    env: str = "atlas"
+    """world to act in"""
+    model: str = "tiny"
+    """tiny (in the package), a directory, or a Hugging Face hub name"""
+    steps: Count = 80
+    """policy updates"""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """every random draw follows from it"""
+    out: str | None = None
+    """folder of the run; none: runs/METHOD-ENV-sSEED-N, the first free N"""
+    device: str = "auto"
+    """auto: the first GPU if there is one; else cpu, cuda, cuda:1, ..."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """number format of the model's weights"""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads of the model; 0: one for a small model, else one a core"""
+    report: bool = True
+    """write an HTML report at the end"""
+    checkpoint_every: Count = 20
+    """steps between checkpoints; there is always one at the end"""
+    keep_checkpoints: Count = 2
+    """newest checkpoints that are kept"""
+    world: World = World()
+    budget: Budget = Budget()
+    sampling: Sampling = Sampling()
+    predictor: Predictor = Predictor()
+    learner: Learner = Learner()
+    evaluation: Evaluation = Evaluation()
+
+    @classmethod
+    def resolve(cls, overrides: Sequence[str] = (), *, base: Mapping[str, Any] | None = None) -> Config:
+        """Returns the options of a run.
+
+        Args:
+          overrides: `key=value`, e.g. `budget.rollouts=64`; of two for one key the later one wins. The word
+            `none` unsets an option that may be unset.
+          base: tables of options under the overrides: those of `read_file`, or of a run's own `config.json`.
+
+        Raises:
+          ConfigError: a key is unknown, a value breaks its rule, or options contradict each other.
+        """
+        values = dict(_flat(base or {}))
+        for override in overrides:
+            key, found, value = override.partition("=")
+            if not found:
+                raise ConfigError(f"{override!r} is not an option. Write it as key=value, e.g. budget.rollouts=64")
+            values[key.strip()] = value.strip()
+        known = dict(options())
+        for key, value in values.items():
+            if key not in known:
+                raise ConfigError(_unknown(key, known))
+            if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(known[key].annotation):
+                values[key] = None
+        try:
+            return cls.model_validate(_nested(values))
+        except ValidationError as error:
+            raise ConfigError("\n".join(_explain(detail, known) for detail in error.errors())) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the resolved options as JSON values; `resolve` takes them back as its base."""
+        return self.model_dump(mode="json")
+
+    @property
+    def continuations_per_rollout(self) -> float:
+        """Continuations for each bare rollout; 0 where the method does not branch."""
+        return self.budget.continuations
+
+    def pool(self, tasks: int) -> int:
+        """Returns how many of a world's `tasks` a step looks at.
+
+        Raises:
+          ConfigError: there are too few tasks for the step's bare rollouts.
+        """
+        method, budget = methods.get(self.method), self.budget
+        pool = min(tasks, method.candidates(budget.pool, budget.rollouts, budget.group))
+        bare = method.bare_rollouts(budget.rollouts, budget.continuations)
+        if pool < (needed := bare // budget.group):
+            raise ConfigError(
+                f"{bare} bare rollouts a step in groups of budget.group={budget.group} need {needed} different tasks, "
+                f"but a step has {pool}. Raise {'budget.pool' if tasks > pool else 'the number of tasks'} or "
+                "budget.group, or lower budget.rollouts"
+            )
+        return pool
+
+    def run_dir(self, root: Path = Path("runs")) -> Path:
+        """Returns the folder of the run: `out`, else the first free name in `root`. Nothing is made."""
+        if self.out is not None:
+            return Path(self.out)
+        number = 1
+        while (path := root / f"{self.method}-{self.env}-s{self.seed}-{number}").exists():
+            number += 1
+        return path
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_method(cls, values: Any) -> Any:
+        """Fills in what the method names, wherever nothing else was said."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("method", "trace"), str):
+            return values
+        filled = dict(values)
+        for key, value in methods.get(values.get("method", "trace")).defaults.items():
+            section, name = key.split(".")
+            said = filled.get(section, {})
+            if isinstance(said, Section):
+                said = said.model_dump(exclude_unset=True)
+            if isinstance(said, Mapping):
+                filled[section] = {name: value, **said}
+        return filled
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Config:
+        """Checks what no option shows alone."""
+        method, budget = methods.get(self.method), self.budget
+        predictor.get(self.predictor.name)
+        credit.get(self.learner.credit)
+        if self.env not in WORLDS:
+            raise ConfigError(f"unknown world {self.env!r}.{did_you_mean(self.env, list(WORLDS))}")
+        if method.branches and budget.continuations == 0:
+            raise ConfigError(
+                f"budget.continuations=0, but method {self.method!r} branches. Give it a share, or take a method "
+                "that does not branch (see: treeroll methods)"
+            )
+        if not method.branches and budget.continuations > 0:
+            raise ConfigError(
+                f"budget.continuations={budget.continuations:g}, but method {self.method!r} does not branch. "
+                "Leave it out, or take a method that branches (see: treeroll methods)"
+            )
+        largest = math.inf if budget.max_group is None else budget.max_group
+        if not budget.min_group <= budget.group <= largest:
+            raise ConfigError(
+                f"budget.group={budget.group} is outside budget.min_group={budget.min_group} to budget.max_group="
+                f"{budget.max_group}, and a cold start uses it. Move one of the three"
+            )
+        bare = method.bare_rollouts(budget.rollouts, budget.continuations)
+        if bare < budget.group:
+            least = method.least_rollouts(budget.group, budget.continuations)
+            raise ConfigError(
+                f"budget.rollouts={budget.rollouts} leaves {bare} bare rollouts, too few for one group of "
+                f"budget.group={budget.group}. Set budget.rollouts to {least} or more, or budget.group to a smaller one"
+            )
+        self.pool(sys.maxsize)
+        return self
+
+
+def options() -> Iterator[tuple[str, FieldInfo]]:
+    """Yields every option with its dotted name, section by section."""
+    for name, option in Config.model_fields.items():
+        if isinstance(option.default, Section):
+            for key, inner in type(option.default).model_fields.items():
+                yield f"{name}.{key}", inner
+        else:
+            yield name, option
+
+
+def describe(skip: Collection[str] = ()) -> str:
+    """Returns every option but those in `skip`: one a line with meaning and default, under its section's heading."""
+    lines, heading = [], None
+    for key, option in options():
+        if key in skip:
+            continue
+        section = key.rpartition(".")[0]
+        if section != heading:
+            heading = section
+            about = type(Config.model_fields[section].default).__doc__ if section else "Any run."
+            lines += ["", f"{section or 'more'}: {str(about).rstrip('.')}"]
+        choices = f" ({', '.join(words)})" if (words := _choices(option)) else ""
+        lines.append(f"  --{key:<25} {option.description}{choices} [{_default(option)}]")
+    return "\n".join(lines)
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """Returns the tables of options in a TOML file, or in a JSON file where its name ends so.
+
+    Raises:
+      ConfigError: the file is missing or malformed.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file. Name a TOML or JSON file of options") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as {path.suffix.lstrip('.') or 'toml'}: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: holds a {type(value).__name__}, expected a table of options")
+    return value
+
+
+def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{key}", inner) for key, inner in _flat(value))
+        else:
+            yield name, value
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        (nested.setdefault(section, {}) if section else nested)[name] = value
+    return nested
+
+
+def _unknown(key: str, known: Mapping[str, FieldInfo]) -> str:
+    section, _, name = key.rpartition(".")
+    sections = {option.partition(".")[0] for option in known if "." in option}
+    if key in sections:
+        inside = ", ".join(option for option in known if option.startswith(f"{key}."))
+        return f"{key!r} is a section, not an option. Set one of its options: {inside}"
+    last = {option: option.rpartition(".")[2] for option in known}
+    initials = {option: "".join(part[0] for part in word.split("_")) for option, word in last.items()}
+    likely = [option for option in known if name in (last[option], initials[option])]
+    if not likely:
+        near = {last[option]: option for option in known if not section or option.startswith(f"{section}.")}
+        likely = [near[word] for word in difflib.get_close_matches(name, near, n=1)]
+    if likely:
+        return f"unknown option {key!r}. Did you mean {' or '.join(map(repr, likely))}?"
+    return f"unknown option {key!r}. All options are listed by: treeroll train --help"
+
+
+_RULES = {
+    "greater_than_equal": "must be {ge:g} or more",
+    "greater_than": "must be more than {gt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "less_than": "must be less than {lt:g}",
+    "finite_number": "must be a finite number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "literal_error": "must be {expected}",
+}
+
+
+def _explain(detail: ErrorDetails, known: Mapping[str, FieldInfo]) -> str:
+    """Returns the value, the rule that it breaks, and what the option means."""
+    key = ".".join(str(part) for part in detail["loc"] if isinstance(part, str))
+    rule = _RULES.get(detail["type"])
+    said = rule.format(**detail.get("ctx", {})) if rule else detail["msg"]
+    option = known[key]
+    hint = ""
+    if detail["type"] == "literal_error":
+        guess = did_you_mean(str(detail["input"]), _choices(option))
+        hint = guess if "mean" in guess else ""
+    return f"{key}={detail['input']}: {said}.{hint} It is: {option.description} (default {_default(option)})"
+
+
+def _choices(option: FieldInfo) -> list[str]:
+    """Returns the words that an option is limited to; none where it is free."""
+    return [str(word) for word in get_args(option.annotation)] if get_origin(option.annotation) is Literal else []
+
+
+def _default(option: FieldInfo) -> str:
+    return str(option.default).lower()

@@ -1,0 +1,44 @@
+"""Half against the siblings, half against the whole tree: the default credit (METHOD 6).
+
+Source: measured level with the best in our own tabular study and prototype; no paper gives this exact form.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from treeroll.backup import fresh_and_incumbent
+from treeroll.credit.base import Credit
+from treeroll.tree import RolloutTree
+
+
+def sibling_tree(tree: RolloutTree) -> Credit:
+    """Scores each turn by its value against the nearest and against the topmost place where the tree branches.
+
+        A(y) = 1/2 [V(y) - V(nearest(y))] + 1/2 [V(y) - V(top(y))]
+
+    V is `backup.fresh_and_incumbent`. nearest(y) is the closest ancestor of y with two or more children, top(y)
+    the one closest to the root: the root itself wherever it has two or more rollouts, so that V(top) is the
+    tree's value. V(y) - V(parent) would be 0 all along an unbranched chain; the nearest branching ancestor is
+    the last place where things could have gone otherwise. So:
+
+    - a turn of a bare rollout, up to and including the first prefix h that was expanded: both halves against
+      the root (at h with V(h), above h with the rollout's own outcome);
+    - its turns after h, and the turns of the continuations from h: half against V(h), half against the root.
+
+    Each turn enters the loss once, and there is no division by a standard deviation. On a tree without
+    continuations A = R - mean. Degenerate cases: 0 where no ancestor branches (there is nothing to compare
+    with), hence everywhere in a single rollout; 0 where the values tie.
+
+    Raises:
+      ValueError: a leaf has no reward, or a rollout is unfinished.
+    """
+    values = fresh_and_incumbent(tree)
+    nearest = np.full(len(tree.nodes), -1)
+    top = np.full(len(tree.nodes), -1)
+    for index, node in enumerate(tree.nodes[1:], start=1):
+        branches = len(tree.children(node.parent)) > 1
+        nearest[index] = node.parent if branches else nearest[node.parent]
+        top[index] = top[node.parent] if top[node.parent] >= 0 else nearest[index]
+    against = (values[nearest] + values[top]) / 2
+    return Credit.of(np.where(nearest >= 0, values - against, 0.0))

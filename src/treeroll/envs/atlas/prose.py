@@ -1,0 +1,271 @@
+"""The prose rendering of `atlas`: questions in English, documents and a search over them, for real models.
+
+    turn         Thought: what is missing. Action: search[query]
+                 Thought: what is known. Action: finish[answer]
+    observation  the title and the text of the best document (BM25 over all of them)
+
+A turn is one line. The first `search[...]` or `finish[...]` in it counts, whatever is around it; brackets may be
+round and the last one may be missing. The reward is 1 where the answer equals the right one after SQuAD-style
+normalisation, else 0. The split is by country: see `Divided`.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from treeroll.envs.atlas.documents import noun, plain, search
+from treeroll.envs.atlas.facts import RELATION, Facts
+from treeroll.envs.atlas.questions import Question, Split
+from treeroll.envs.base import Done, Example, Observation
+from treeroll.errors import EnvError
+from treeroll.seeding import derive
+from treeroll.tree import Task
+
+MAX_TURNS = 6
+TURN_TOKENS = 48
+TEST_SHARE = 0.2
+"""Share of the countries whose questions are held out."""
+HUB = 8
+"""Countries that at least so many others trade with or border on stay in training, or few chains would be left."""
+NOTHING = "No document found. Search for a name."
+INVALID = "Invalid action. Write Thought: ... Action: search[query] or Action: finish[answer]"
+INSTRUCTIONS = (
+    "Answer the question with facts from the search tool. Each turn is one line: a thought, then one action.\n"
+    "search[query] shows the best document. finish[answer] gives the answer, a name only."
+)
+
+PHRASES: dict[str, tuple[str, str, str, str]] = {
+    "CITY_OF": (
+        "the country where {} is",
+        "the country that {} belongs to",
+        "the nation in which {} lies",
+        "the state whose territory includes {}",
+    ),
+    "GOVERNS": (
+        "the country led by {}",
+        "the country whose head of government is {}",
+        "the nation that {} governs",
+        "the state with {} at the helm",
+    ),
+    "HIGHEST_POINT_OF": (
+        "the country whose highest point is {}",
+        "the country where {} is the highest mountain",
+        "the nation with {} as its summit",
+        "the state that culminates in {}",
+    ),
+    "LONGEST_BORDER": (
+        "the country that shares the longest land border with {}",
+        "the neighbour with the longest border with {}",
+        "the nation with the longest frontier with {}",
+        "the state that abuts {} over the greatest length",
+    ),
+    "EXPORTS_TO": (
+        "the main export partner of {}",
+        "the country that buys most exports of {}",
+        "the largest customer of {}",
+        "the foremost outlet for the goods of {}",
+    ),
+    "IMPORTS_FROM": (
+        "the main import partner of {}",
+        "the country that sells most imports of {}",
+        "the largest supplier of {}",
+        "the foremost purveyor of goods to {}",
+    ),
+    "CAPITAL": (
+        "the capital of {}",
+        "the capital city of {}",
+        "the seat of government of {}",
+        "the city that rules {}",
+    ),
+    "CURRENCY": ("the currency of {}", "the money used in {}", "the legal tender of {}", "the coin of the realm in {}"),
+    "LANGUAGE": (
+        "the main official language of {}",
+        "the first official language of {}",
+        "the official tongue of {}",
+        "the language of state in {}",
+    ),
+    "LEADER": (
+        "the head of government of {}",
+        "the leader of the government of {}",
+        "the chief executive of {}",
+        "the person at the helm of {}",
+    ),
+}
+"""Relation -> how questions word it with alias 0..3. These are the relations of the prose rendering."""
+
+
+def prompt(facts: Facts, question: Question) -> str:
+    """Returns the question in English."""
+    phrase = noun(facts, question.start)
+    for relation, alias in question.hops:
+        phrase = PHRASES[relation][alias].format(phrase)
+    asks = "Who" if RELATION[question.hops[-1][0]].range == "person" else "What"
+    return f"{asks} is {phrase}?"
+
+
+@dataclass(frozen=True, eq=False)
+class Divided:
+    """The split by country: a test question starts at a held-out country, its city, leader or highest point.
+
+    A training question starts elsewhere and asks nothing about a held-out country on its way. What is neither (a
+    training country's chain through a held-out country) is not asked at all.
+    """
+
+    facts: Facts
+
+    @cached_property
+    def held_out(self) -> frozenset[str]:
+        """Countries of the test questions; it depends on no seed."""
+        partners = Counter(
+            value
+            for relation in ("EXPORTS_TO", "IMPORTS_FROM", "LONGEST_BORDER")
+            for value in self.facts.values[relation].values()
+        )
+        order = sorted(self.facts.names["country"], key=lambda country: derive(0, "atlas countries", country))
+        free = [country for country in order if partners[country] < HUB]
+        return frozenset(free[: round(TEST_SHARE * len(order))])
+
+    def __call__(self, facts: Facts, question: Question) -> Split | None:
+        homes = [facts.country(entity) for entity in question.chain[:-1]]
+        if homes[0] in self.held_out:
+            return "test"
+        return None if self.held_out.intersection(home for home in homes if home) else "train"
+
+
+# Answers --------------------------------------------------------------------------------------------------------
+
+
+def normalise(answer: str) -> str:
+    """Returns an answer without case, accents, punctuation, articles and extra spaces (as SQuAD scores them)."""
+    folded = unicodedata.normalize("NFKD", answer).encode("ascii", "ignore").decode().lower()
+    words = folded.translate(str.maketrans("", "", string.punctuation)).split()
+    return " ".join(word for word in words if word not in {"a", "an", "the"})
+
+
+def exact_match(answer: str, gold: str) -> bool:
+    """Returns whether two answers are equal after `normalise`."""
+    return normalise(answer) == normalise(gold)
+
+
+def token_f1(answer: str, gold: str) -> float:
+    """Returns the F1 of the normalised words, in [0, 1]; 1 for two empty answers, 0 for one."""
+    said, meant = normalise(answer).split(), normalise(gold).split()
+    if not said or not meant:
+        return float(said == meant)
+    common = sum((Counter(said) & Counter(meant)).values())
+    return 2 * common / (len(said) + len(meant))
+
+
+# Episodes -------------------------------------------------------------------------------------------------------
+
+_ACTION = re.compile(r"\b(search|finish)\s*([\[(])([^\]\n]*)", re.IGNORECASE)
+
+
+def parse(action: str) -> tuple[str, str] | None:
+    """Returns (`search` or `finish`, argument) of a turn; None where it has no action or an empty argument."""
+    match = _ACTION.search(action)
+    if match is None:
+        return None
+    tool, bracket, argument = match.groups()
+    if bracket == "(" and ")" in argument:
+        argument = argument[: argument.rindex(")")]
+    argument = argument.strip(" \t\"'")
+    return (tool.lower(), argument) if argument else None
+
+
+class ProseEnv:
+    """One episode; see the module's docstring. It never ends on its own but by an answer."""
+
+    def __init__(self) -> None:
+        self._task: Task | None = None
+
+    def reset(self, task: Task) -> None:
+        self._task = task
+
+    def snapshot(self) -> Task:
+        return self._current()
+
+    def restore(self, token: Task) -> None:
+        self._task = token
+
+    def step(self, action: str) -> Observation | Done:
+        """Takes the text of one turn.
+
+        Raises:
+          EnvError: no task was set.
+          MissingExtraError: bm25s is not installed.
+        """
+        answer = str(self._current().data["answer"])
+        parsed = parse(action)
+        if parsed is None:
+            return Observation(INVALID)
+        tool, argument = parsed
+        if tool == "finish":
+            return Done(float(exact_match(argument, answer)), f"the answer is {answer}")
+        document = search().best(argument)
+        return Observation(NOTHING if document is None else str(document))
+
+    def _current(self) -> Task:
+        if self._task is None:
+            raise EnvError("no episode: call reset(task) or restore(token) first")
+        return self._task
+
+
+# Examples -------------------------------------------------------------------------------------------------------
+
+SHOWN = (
+    Question(
+        "easy", ("mombasa", "kenya", "ethiopia", "birr"), (("CITY_OF", 0), ("LONGEST_BORDER", 0), ("CURRENCY", 0))
+    ),
+    Question(
+        "easy",
+        ("mia_mottley", "barbados", "united_states", "washington_dc"),
+        (("GOVERNS", 0), ("EXPORTS_TO", 0), ("CAPITAL", 0)),
+    ),
+    Question(
+        "easy",
+        ("mount_fuji", "japan", "china", "li_qiang"),
+        (("HIGHEST_POINT_OF", 0), ("IMPORTS_FROM", 0), ("LEADER", 0)),
+    ),
+    Question("easy", ("brazil", "portuguese"), (("LANGUAGE", 0),)),
+)
+"""Chains of the examples: together they show every relation of `PHRASES`, all in training countries."""
+STEPS = {
+    "CITY_OF": ("the country of {}", "{}"),
+    "GOVERNS": ("the country led by {}", "{}"),
+    "HIGHEST_POINT_OF": ("the country of {}", "{}"),
+    "LONGEST_BORDER": ("the longest land border of {}", "{} longest land border"),
+    "EXPORTS_TO": ("the main export partner of {}", "{} main export partner"),
+    "IMPORTS_FROM": ("the main import partner of {}", "{} main import partner"),
+    "CAPITAL": ("the capital of {}", "{} capital"),
+    "CURRENCY": ("the currency of {}", "{} currency"),
+    "LANGUAGE": ("the official language of {}", "{} official language"),
+    "LEADER": ("the leader of {}", "{} head of government"),
+}
+"""Relation -> what a thought says is missing, and the query for it."""
+
+
+def demonstrate(facts: Facts, question: Question) -> Example:
+    """Returns the question and the turns of an agent that knows what to ask, played with the real search."""
+    env = ProseEnv()
+    env.reset(Task("example", prompt(facts, question), {"answer": plain(facts, question.answer)}))
+    turns = []
+    for entity, (relation, _) in zip(question.chain, question.hops, strict=False):
+        need, query = STEPS[relation]
+        need, query = need.format(noun(facts, entity)), query.format(plain(facts, entity))
+        action = f"Thought: I need {need}. Action: search[{query}]"
+        result = env.step(action)
+        turns.append((action, result.text))
+    answer = plain(facts, question.answer)
+    turns.append((f"Thought: The answer is {answer}. Action: finish[{answer}]", ""))
+    return Example(prompt(facts, question), tuple(turns))
+
+
+def examples(facts: Facts) -> tuple[Example, ...]:
+    """Returns the demonstrations for the prompt of a real model, one for each chain of `SHOWN`."""
+    return tuple(demonstrate(facts, question) for question in SHOWN)

@@ -1,0 +1,80 @@
+"""Checkpoints: everything that a run needs to go on, written whole or not at all.
+
+step-0040/
+  model/          weights, config and tokenizer: any Hugging Face tool loads it
+  optimizer.pt    AdamW's moments
+  predictor.npz   the predictor's state
+  state.json      step, policy version, budget spent and carried
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from treeroll.errors import DataError
+from treeroll.learner.policy import Policy
+
+
+def save_checkpoint(
+    folder: Path,
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    predictor: Mapping[str, Any],
+    state: Mapping[str, Any],
+) -> None:
+    """Writes a checkpoint; an interrupted write leaves no folder of that name."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    policy.model.save_pretrained(part / "model")
+    policy.tokenizer.save_pretrained(part / "model")
+    torch.save(optimizer.state_dict(), part / "optimizer.pt")
+    with (part / "predictor.npz").open("wb") as file:
+        np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in predictor.items()})
+    (part / "state.json").write_text(json.dumps({**state, "policy_version": policy.version}, indent=2))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(part, folder)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Returns a checkpoint's state.json.
+
+    Raises:
+      DataError: the checkpoint is incomplete.
+    """
+    for name in ("model", "optimizer.pt", "predictor.npz", "state.json"):
+        if not (folder / name).exists():
+            raise DataError(f"checkpoint {folder} is incomplete: {name} is missing")
+    state: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    return state
+
+
+def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Puts AdamW's moments back."""
+    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+
+
+def read_predictor(folder: Path) -> dict[str, Any]:
+    """Returns the predictor's state; numbers and strings come back as such."""
+    with np.load(folder / "predictor.npz", allow_pickle=False) as arrays:
+        return {key: arrays[key].item() if arrays[key].ndim == 0 else arrays[key] for key in arrays.files}
+
+
+def latest_checkpoint(run: Path) -> Path | None:
+    """Returns a run's newest complete checkpoint, or None."""
+    found = sorted((run / "checkpoints").glob("step-*[0-9]"))
+    return found[-1] if found else None
+
+
+def prune_checkpoints(run: Path, keep: int) -> None:
+    """Deletes all but a run's newest `keep` checkpoints."""
+    for folder in sorted((run / "checkpoints").glob("step-*[0-9]"))[:-keep]:
+        shutil.rmtree(folder)

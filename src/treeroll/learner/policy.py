@@ -1,0 +1,143 @@
+"""The policy under training: a Hugging Face causal LM, its tokenizer, and exact log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from treeroll.errors import ConfigError
+from treeroll.packing import TreeRow
+
+TINY = Path(__file__).parent.parent / "models" / "tiny"
+"""The packaged model, trained by `treeroll warmup` for the compact rendering of `atlas`."""
+
+
+@dataclass(eq=False)
+class Policy:
+    """A model and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+    version: int = 0
+    """Policy updates so far."""
+
+    @property
+    def context(self) -> int:
+        """Most tokens that the model can hold."""
+        return int(self.model.config.max_position_embeddings)
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def trainable(self) -> list[torch.nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def train_top_layers(self, count: int) -> None:
+        """Freezes all but the last `count` layers, the final norm and an untied output head.
+
+        Raises:
+          ConfigError: the model has fewer layers.
+        """
+        decoder = self.model.get_decoder()
+        if not 1 <= count <= len(decoder.layers):
+            raise ConfigError(f"learner.train_layers={count}, but {self.name} has {len(decoder.layers)} layers")
+        tied = self.model.get_output_embeddings().weight is self.model.get_input_embeddings().weight
+        self.model.requires_grad_(False)
+        for layer in decoder.layers[-count:]:
+            layer.requires_grad_(True)
+        decoder.norm.requires_grad_(True)
+        if not tied:
+            self.model.get_output_embeddings().requires_grad_(True)
+
+    def logprobs(self, rows: Sequence[TreeRow], temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the log-probability and the entropy at every trained token of some rows.
+
+        Args:
+          rows: histories and their loss masks.
+          temperature: that of the sampling distribution.
+
+        Returns:
+          Two float32 tensors [N], N = number of True in the rows' loss masks, row by row. Only these positions
+          go through the output head.
+        """
+        lengths = [len(row.prompt_ids) + len(row.completion_ids) for row in rows]
+        ids = np.zeros((len(rows), max(lengths)), dtype=np.int64)
+        attended = np.zeros_like(ids)
+        predicted = np.zeros(ids.shape, dtype=np.bool_)
+        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            ids[place, :length] = np.concatenate([row.prompt_ids, row.completion_ids])
+            attended[place, :length] = 1
+            predicted[place, len(row.prompt_ids) : length] = row.loss_mask
+        device = self.model.device
+        tokens = torch.from_numpy(ids).to(device)
+        hidden = self.model.get_decoder()(
+            input_ids=tokens, attention_mask=torch.from_numpy(attended).to(device), use_cache=False
+        ).last_hidden_state
+        target = torch.from_numpy(predicted).to(device)
+        # The token at t is predicted by the hidden state at t - 1; a prompt always comes before the first one.
+        logits = self.model.get_output_embeddings()(hidden[:, :-1][target[:, 1:]]).float() / temperature
+        logprobs = torch.log_softmax(logits, dim=-1)
+        chosen = logprobs.gather(1, tokens[target][:, None])[:, 0]
+        entropy = -(logprobs.detach().exp() * logprobs.detach()).sum(dim=-1)
+        return chosen, entropy
+
+
+def load_policy(name: str, *, device: str, dtype: str = "float32") -> Policy:
+    """Loads the packaged tiny model, a model directory, or a model of the Hugging Face hub.
+
+    Args:
+      name: ``"tiny"``, a directory, or a hub name such as ``"Qwen/Qwen3-0.6B"``.
+      device: a torch device.
+      dtype: a torch dtype by name.
+
+    Raises:
+      ConfigError: no such model, no tokenizer beside it, or no causal LM in it.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = check_model(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), attn_implementation="sdpa")
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"model {name!r} cannot be loaded: {error}") from error
+    return Policy(model.to(device), tokenizer, name)
+
+
+def check_model(name: str) -> str:
+    """Returns where a model is to be loaded from, checked as far as can be without loading it.
+
+    Raises:
+      ConfigError: a directory that lacks its config, its weights or its tokenizer, or a path that does not exist.
+    """
+    path = TINY if name == "tiny" else Path(name).expanduser()
+    if not path.is_dir():
+        if name == "tiny" or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+            raise ConfigError(f"model {name!r}: {path} is not a directory. Name a model directory or a hub model")
+        return name
+    needed = {
+        "config.json": ["config.json"],
+        "weights": ["*.safetensors", "pytorch_model*.bin"],
+        "a tokenizer": ["tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"],
+    }
+    for what, patterns in needed.items():
+        if not any(list(path.glob(pattern)) for pattern in patterns):
+            raise ConfigError(
+                f"model {name!r}: {path} holds no {' or '.join(patterns)}, so {what} is missing. "
+                "Save the model and its tokenizer there with save_pretrained"
+            )
+    return str(path)
+
+
+def as_array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    """Returns a tensor as a float32 array in main memory."""
+    array: NDArray[np.float32] = tensor.detach().float().cpu().numpy()
+    return array

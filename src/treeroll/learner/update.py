@@ -1,0 +1,141 @@
+"""One policy update: rows in, new weights out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from treeroll.errors import TrainingError
+from treeroll.learner.loss import clipped_loss
+from treeroll.learner.policy import Policy
+from treeroll.packing import TreeRow
+
+
+@dataclass(frozen=True)
+class UpdateStats:
+    """What an update did."""
+
+    loss: float
+    """Value of the loss before the (last) optimizer step."""
+    grad_norm: float
+    """Norm of the gradient before clipping."""
+    clip_share: float
+    """Share of the trained tokens whose ratio was clipped, in [0, 1]."""
+    kl: float
+    """Mean divergence of the new policy from the one that sampled, per trained token, in nats."""
+    entropy: float
+    """Mean entropy at the trained tokens, in nats."""
+    tokens: int
+    """Trained tokens, each counted once."""
+
+
+class Learner:
+    """AdamW on a policy.
+
+    Args:
+      policy: what is trained; frozen parameters stay.
+      learning_rate: step size.
+      weight_decay: AdamW's.
+      clip_low: lower clip distance of the ratio.
+      clip_high: upper clip distance of the ratio.
+      gradient_clip: largest gradient norm.
+      updates: optimizer steps per batch of rollouts, each over all rows.
+      micro_tokens: most tokens (rows x longest row) computed at once; lower it when memory runs out.
+      temperature: that of the sampling distribution.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        clip_low: float = 0.2,
+        clip_high: float = 0.28,
+        gradient_clip: float = 1.0,
+        updates: int = 1,
+        micro_tokens: int = 16384,
+        temperature: float = 1.0,
+    ) -> None:
+        self.policy = policy
+        self.clip_low, self.clip_high = clip_low, clip_high
+        self.gradient_clip, self.updates = gradient_clip, updates
+        self.micro_tokens, self.temperature = micro_tokens, temperature
+        self.optimizer = torch.optim.AdamW(
+            policy.trainable(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay
+        )
+
+    def update(self, rows: Sequence[TreeRow], denominator: float) -> UpdateStats:
+        """Trains on rows and raises the policy's version by one, also where no row has anything to teach.
+
+        Args:
+          rows: every trained token once (see `packing.rows`).
+          denominator: what the summed loss is divided by (tokens, turns or tasks of the step), > 0.
+
+        Raises:
+          TrainingError: the loss or its gradient is not finite; the weights are as they were before the call's
+            failing optimizer step.
+        """
+        stats = UpdateStats(0.0, 0.0, 0.0, 0.0, 0.0, 0)
+        if rows:
+            for _ in range(self.updates):
+                stats = self._optimizer_step(rows, denominator)
+        self.policy.version += 1
+        return stats
+
+    def _optimizer_step(self, rows: Sequence[TreeRow], denominator: float) -> UpdateStats:
+        self.policy.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        total, clipped, divergence, entropy, tokens = 0.0, 0, 0.0, 0.0, 0
+        for part in micro_batches(rows, self.micro_tokens):
+            logprobs, entropies = self.policy.logprobs(part, self.temperature)
+            behaviour, advantages = (
+                torch.from_numpy(np.concatenate(values)).to(logprobs)
+                for values in (
+                    [row.behaviour_logprobs[row.loss_mask] for row in part],
+                    [row.advantages[row.loss_mask] for row in part],
+                )
+            )
+            parts = clipped_loss(logprobs, behaviour, advantages, clip_low=self.clip_low, clip_high=self.clip_high)
+            loss = parts.loss / denominator
+            if not torch.isfinite(loss):
+                raise self._broken("loss", loss.item())
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+            clipped += int(parts.clipped)
+            divergence += float(parts.divergence)
+            entropy += float(entropies.sum())
+            tokens += len(logprobs)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.trainable(), self.gradient_clip))
+        if not np.isfinite(norm):
+            raise self._broken("gradient norm", norm)
+        self.optimizer.step()
+        return UpdateStats(total, norm, clipped / tokens, divergence / tokens, entropy / tokens, tokens)
+
+    def _broken(self, what: str, value: float) -> TrainingError:
+        return TrainingError(
+            f"the {what} is {value} at policy version {self.policy.version}; this update was not applied. "
+            "Lower learner.learning_rate, or go on from the last checkpoint with --resume"
+        )
+
+
+def micro_batches(rows: Sequence[TreeRow], micro_tokens: int) -> Iterator[list[TreeRow]]:
+    """Yields the rows in batches of at most `micro_tokens` padded tokens, longest rows first.
+
+    Longest first, so that memory trouble shows at once. A row longer than that makes a batch of its own.
+    """
+    order = sorted(rows, key=lambda row: -(len(row.prompt_ids) + len(row.completion_ids)))
+    batch: list[TreeRow] = []
+    width = 0
+    for row in order:
+        length = len(row.prompt_ids) + len(row.completion_ids)
+        if batch and (len(batch) + 1) * max(width, length) > micro_tokens:
+            yield batch
+            batch, width = [], 0
+        batch.append(row)
+        width = max(width, length)
+    if batch:
+        yield batch

@@ -1,0 +1,90 @@
+"""What a sampler is: token ids in, token ids and log-probabilities out, at a stated policy version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """A history as a sampler knows it."""
+
+    token_ids: NDArray[np.int32]
+    """[T] the whole history, prompt first."""
+    hidden: NDArray[np.float32] | None = None
+    """[D] the policy's last hidden state after the last token, where the sampler can tell."""
+    kept: Any = None
+    """What the sampler keeps to go on from here without recomputing (KV, a server's handle); opaque."""
+
+
+@dataclass(frozen=True, eq=False)
+class TurnRequest:
+    """One turn to sample."""
+
+    prefix: Prefix
+    """What is computed already: the last turn's `Turn.ahead`, or the `Prefix` of a fork or of a planted prompt."""
+    token_ids: NDArray[np.int32]
+    """[T] what has come since (the last sampled token, the observation); empty right after a fork."""
+    max_tokens: int
+    seed: int
+    """Address of the draw (see `seeding.derive`): equal requests with equal seeds sample equal tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """One sampled turn."""
+
+    prefix: Prefix
+    """The history that the turn was sampled from, computed: where continuations fork."""
+    ahead: Prefix
+    """The longest computed history: `prefix` and the sampled tokens that have been fed back. The rollout's next
+    request goes on from here."""
+    token_ids: NDArray[np.int32]
+    """[T] sampled tokens; the stop token, where one was sampled, is the last."""
+    logprobs: NDArray[np.float32]
+    """[T] their log-probabilities under the distribution they were drawn from (temperature included)."""
+    stopped: bool
+    """True where a stop token ended the turn, False where `max_tokens` cut it."""
+    computed_tokens: int
+    """Prompt tokens that had to be computed for it (kept ones cost nothing)."""
+
+
+class Sampler(Protocol):
+    """Samples turns in batches."""
+
+    version: int
+    """Policy updates before the weights that sample now."""
+    context: int
+    """Most tokens that a history and its next turn may hold together."""
+
+    def plant(self, prompts: Sequence[NDArray[np.int32]]) -> list[Prefix]:
+        """Computes prompts without sampling: a `Prefix` each, with its hidden state where there is one."""
+
+    def sample(self, requests: Sequence[TurnRequest]) -> list[Turn]:
+        """Samples one turn for each request, in the order of the requests."""
+
+
+class Dialogue(Protocol):
+    """How an episode is worded in tokens for one model: its chat template, or a world's plain words."""
+
+    stop_ids: frozenset[int]
+    """Tokens that end a turn."""
+
+    def prompt(self, question: str) -> NDArray[np.int32]:
+        """Returns the ids that a history starts with."""
+
+    def action(self, token_ids: NDArray[np.int32]) -> str:
+        """Returns a turn's sampled ids as the text that the environment takes."""
+
+    def observation(self, text: str, *, stopped: bool) -> NDArray[np.int32]:
+        """Returns the ids that come after a turn: the environment's answer, up to where the next turn starts.
+
+        Args:
+          text: what the environment answered.
+          stopped: whether the turn before ended with its own stop token; a missing one is added here.
+        """

@@ -1,0 +1,151 @@
+"""How an episode becomes tokens: a world's plain words, a chat template, or a completion with examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treeroll.envs.base import Example
+from treeroll.errors import ConfigError, SamplerError
+
+
+class PlainDialogue:
+    """A world's own words, for a model trained on them: prompt, turn, observation, nothing in between.
+
+    Args:
+      tokenizer: a Hugging Face tokenizer.
+      stop: the word that ends a turn.
+    """
+
+    def __init__(self, tokenizer: Any, stop: str) -> None:
+        self._tokenizer = tokenizer
+        ids = tokenizer.encode(stop, add_special_tokens=False)
+        if len(ids) != 1:
+            raise ConfigError(f"the stop word {stop!r} is {len(ids)} tokens in this tokenizer; it must be one")
+        self._stop = np.asarray(ids, np.int32)
+        self.stop_ids = frozenset(ids)
+
+    def prompt(self, question: str) -> NDArray[np.int32]:
+        return _encode(self._tokenizer, question)
+
+    def action(self, token_ids: NDArray[np.int32]) -> str:
+        kept = token_ids[:-1] if len(token_ids) and int(token_ids[-1]) in self.stop_ids else token_ids
+        return str(self._tokenizer.decode(kept))
+
+    def observation(self, text: str, *, stopped: bool) -> NDArray[np.int32]:
+        ids = _encode(self._tokenizer, text)
+        return ids if stopped else np.concatenate([self._stop, ids])
+
+
+class ChatDialogue:
+    """The model's own chat template: instructions and examples first, observations as messages of the user.
+
+    Args:
+      tokenizer: a Hugging Face tokenizer with a chat template.
+      instructions: told before the first question.
+      examples: demonstrations, shown as earlier conversations.
+
+    Raises:
+      ConfigError: no chat template, or one that does not only append as a conversation grows.
+    """
+
+    def __init__(self, tokenizer: Any, instructions: str, examples: Sequence[Example]) -> None:
+        if not getattr(tokenizer, "chat_template", None):
+            raise ConfigError(
+                "this tokenizer has no chat template. Use sampling.dialogue=completion, or a model that has one"
+            )
+        self._tokenizer = tokenizer
+        self._opening = _messages(instructions, examples)
+        probe = [*self._opening, {"role": "user", "content": "Q"}]
+        answered = [*probe, {"role": "assistant", "content": "A"}]
+        self._before = self._render(answered)
+        self._probe = answered
+        stop = tokenizer.eos_token_id
+        if stop is None:
+            raise ConfigError("this tokenizer has no end-of-sequence token, so no turn could end")
+        self.stop_ids = frozenset([int(stop)])
+        self._stop_text = str(tokenizer.convert_ids_to_tokens(int(stop)))
+        if not self._before.startswith(self._render(probe, generate=True)) or self._stop_text not in self._tail("x"):
+            raise ConfigError(
+                "the chat template rewrites what came before as a conversation grows, so tokens would not be exact. "
+                "Use sampling.dialogue=completion"
+            )
+
+    def prompt(self, question: str) -> NDArray[np.int32]:
+        messages = [*self._opening, {"role": "user", "content": question}]
+        return _encode(self._tokenizer, self._render(messages, generate=True))
+
+    def action(self, token_ids: NDArray[np.int32]) -> str:
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
+
+    def observation(self, text: str, *, stopped: bool) -> NDArray[np.int32]:
+        tail = self._tail(text)
+        return _encode(self._tokenizer, tail.removeprefix(self._stop_text) if stopped else tail)
+
+    def _tail(self, observation: str) -> str:
+        """Returns what the template writes after an answer: its end, the observation, the next turn's start."""
+        grown = self._render([*self._probe, {"role": "user", "content": f"Observation: {observation}"}], generate=True)
+        answer = self._before.rstrip().removesuffix(self._stop_text)
+        if not grown.startswith(answer):
+            raise SamplerError("the chat template rewrites earlier messages; use sampling.dialogue=completion")
+        return grown[len(answer) :]
+
+    def _render(self, messages: list[dict[str, str]], *, generate: bool = False) -> str:
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate))
+
+
+class CompletionDialogue:
+    """Plain text with examples, one line a turn, for base models and for small ones.
+
+    Args:
+      tokenizer: a Hugging Face tokenizer.
+      instructions: the first lines of the text.
+      examples: demonstrations, written as the episode will be.
+    """
+
+    def __init__(self, tokenizer: Any, instructions: str, examples: Sequence[Example]) -> None:
+        self._tokenizer = tokenizer
+        blocks = [instructions] if instructions else []
+        for example in examples:
+            lines = [f"Question: {example.prompt}"]
+            for action, observation in example.turns:
+                lines.append(action)
+                if observation:
+                    lines.append(f"Observation: {observation}")
+            blocks.append("\n".join(lines))
+        self._opening = "\n\n".join([*blocks, ""])
+        words = tokenizer.batch_decode([[index] for index in range(len(tokenizer))])
+        self.stop_ids = frozenset(index for index, word in enumerate(words) if "\n" in word)
+        newline = tokenizer.encode("\n", add_special_tokens=False)
+        if not self.stop_ids or not newline:
+            raise ConfigError("no token of this tokenizer holds a line break, so no turn could end")
+        if tokenizer.eos_token_id is not None:
+            self.stop_ids |= {int(tokenizer.eos_token_id)}
+        self._newline = np.asarray(newline, np.int32)
+
+    def prompt(self, question: str) -> NDArray[np.int32]:
+        return _encode(self._tokenizer, f"{self._opening}Question: {question}\n")
+
+    def action(self, token_ids: NDArray[np.int32]) -> str:
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True)).strip()
+
+    def observation(self, text: str, *, stopped: bool) -> NDArray[np.int32]:
+        ids = _encode(self._tokenizer, f"Observation: {text}\n")
+        return ids if stopped else np.concatenate([self._newline, ids])
+
+
+def _messages(instructions: str, examples: Sequence[Example]) -> list[dict[str, str]]:
+    messages = [{"role": "system", "content": instructions}] if instructions else []
+    for example in examples:
+        asked = example.prompt
+        for action, observation in example.turns:
+            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": action}]
+            asked = f"Observation: {observation}"
+    return messages
+
+
+def _encode(tokenizer: Any, text: str) -> NDArray[np.int32]:
+    return np.asarray(tokenizer.encode(text, add_special_tokens=False), dtype=np.int32)

@@ -1,0 +1,331 @@
+"""Rollouts as trees: each turn is stored once, and a rollout is a walk from the root to a leaf.
+
+A tree is a flat tuple of nodes in the order in which they were sampled; `Node.parent` always points to an
+earlier node. Node 0 is the root: the prompt. Every other node is one turn: the tokens that the policy sampled
+(thought and action), then the observation tokens that the environment returned. Concatenating a path gives
+exactly the token ids that the policy saw.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treeroll.errors import DataError
+
+FORMAT = "treeroll-tree/1"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A prompt with what is needed to verify an answer."""
+
+    id: str
+    """Unique within its data set."""
+    prompt: str
+    """The question as the environment words it, before any chat template."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What the environment needs to run and to verify; JSON values only."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Why a rollout was sampled. All nodes of one rollout share one `Origin`."""
+
+    kind: Literal["root", "bare", "continuation"]
+    round: int = 0
+    """0 for bare rollouts, 1 for the first round of continuations, and so on."""
+    anchor: int = 0
+    """Node that the rollout was sampled from."""
+    count: int = 0
+    """How many rollouts this allocation gave to the anchor."""
+    gain: float | None = None
+    """Expected contrast of the anchor's allocation, as the allocator scored it."""
+    rank: int | None = None
+    """Place of the anchor among those the same allocation chose, 0 = best."""
+    prediction: float | None = None
+    """Success probability predicted at the anchor when it was chosen, in [0, 1]."""
+    outcome: float | None = None
+    """Reward of the incumbent rollout that the choice was conditioned on; None for bare rollouts."""
+    propensity: float | None = None
+    """Probability of the choice where it was randomised, in (0, 1]."""
+
+
+ROOT = Origin(kind="root")
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One turn of a tree (or, at index 0, the prompt). It stores only its own T tokens."""
+
+    parent: int
+    """Index of the parent; -1 at the root."""
+    token_ids: NDArray[np.int32]
+    """[T] action tokens, then observation tokens (at the root: prompt tokens)."""
+    sampled_mask: NDArray[np.bool_]
+    """[T] True where the policy sampled the token, False where the environment wrote it."""
+    logprobs: NDArray[np.float32]
+    """[T] log-probability of each sampled token under the sampling distribution; 0 where not sampled."""
+    text: str = ""
+    """The sampled tokens as text (at the root: the prompt)."""
+    observation: str = ""
+    """What the environment answered."""
+    reward: float | None = None
+    """Outcome at a leaf; None where the episode went on."""
+    stop_reason: str | None = None
+    """Why the episode ended (`answer`, `turn limit`, `token limit`, `error: ...`); None where it went on."""
+    origin: Origin = ROOT
+    hidden: NDArray[np.float32] | None = None
+    """[D] the policy's last hidden state at the end of this node's tokens; None where none was captured."""
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.stop_reason is not None
+
+    @property
+    def sampled_tokens(self) -> int:
+        return int(self.sampled_mask.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class RolloutTree:
+    """All rollouts of one task in one step."""
+
+    task: Task
+    nodes: tuple[Node, ...]
+    policy_version: int = 0
+    """Number of policy updates before these rollouts were sampled."""
+    seed: int = 0
+    """The run's seed."""
+    step: int = 0
+    success_at: float = 0.5
+    """A leaf counts as a success when its reward is at least this (see METHOD: graded scores are cut)."""
+
+    @cached_property
+    def _children(self) -> tuple[tuple[int, ...], ...]:
+        below: list[list[int]] = [[] for _ in self.nodes]
+        for index, node in enumerate(self.nodes[1:], start=1):
+            below[node.parent].append(index)
+        return tuple(tuple(indices) for indices in below)
+
+    def children(self, index: int) -> tuple[int, ...]:
+        """Returns the children of a node in the order in which they were sampled."""
+        return self._children[index]
+
+    def path(self, index: int) -> tuple[int, ...]:
+        """Returns the nodes from the root to `index`, both included."""
+        walk = []
+        while index >= 0:
+            walk.append(index)
+            index = self.nodes[index].parent
+        return tuple(reversed(walk))
+
+    def depth(self, index: int) -> int:
+        """Returns the number of turns up to and including a node; 0 at the root."""
+        return len(self.path(index)) - 1
+
+    @cached_property
+    def leaves(self) -> tuple[int, ...]:
+        """Nodes where an episode ended, oldest first."""
+        return tuple(index for index, node in enumerate(self.nodes) if node.is_leaf)
+
+    @cached_property
+    def bare_leaves(self) -> tuple[int, ...]:
+        """Leaves of rollouts that were sampled from the root in round 0."""
+        return tuple(index for index in self.leaves if self.nodes[index].origin.kind == "bare")
+
+    @cached_property
+    def prefixes(self) -> tuple[int, ...]:
+        """Turns where an episode went on: every node but the root and the leaves."""
+        return tuple(index for index, node in enumerate(self.nodes) if index > 0 and not node.is_leaf)
+
+    def leaves_below(self, index: int) -> tuple[int, ...]:
+        """Returns the leaves of the subtree at `index` (itself, if it is a leaf)."""
+        found, stack = [], [index]
+        while stack:
+            node = stack.pop()
+            if self.nodes[node].is_leaf:
+                found.append(node)
+            stack.extend(self._children[node])
+        return tuple(sorted(found))
+
+    def incumbent(self, index: int) -> int:
+        """Returns the leaf of the rollout that created a node: its first child, and that one's, and so on."""
+        while not self.nodes[index].is_leaf:
+            if not self._children[index]:
+                raise ValueError(f"node {index} of task {self.task.id!r} is an unfinished rollout: it has no leaf")
+            index = self._children[index][0]
+        return index
+
+    def succeeded(self, leaf: int) -> bool:
+        """Returns whether a leaf's reward reaches `success_at`."""
+        reward = self.nodes[leaf].reward
+        if reward is None:
+            raise ValueError(f"node {leaf} of task {self.task.id!r} has no reward: it is not a leaf")
+        return reward >= self.success_at
+
+    def token_ids(self, index: int) -> NDArray[np.int32]:
+        """Returns [T] the ids of the whole path to a node: what the policy sees there."""
+        return np.concatenate([self.nodes[i].token_ids for i in self.path(index)])
+
+    def extend(self, nodes: Iterable[Node]) -> RolloutTree:
+        """Returns a new tree with more nodes; this one stays as it is."""
+        return replace(self, nodes=(*self.nodes, *nodes))
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """A place where budget may be spent: a root (node 0) or a prefix."""
+
+    tree: RolloutTree
+    node: int = 0
+
+
+# JSONL ----------------------------------------------------------------------------------------------------------
+
+
+def tree_to_json(tree: RolloutTree, *, hidden: bool = False) -> dict[str, Any]:
+    """Returns a tree as JSON values. Hidden states are left out unless asked for (float16, base64)."""
+    return {
+        "format": FORMAT,
+        "task": {"id": tree.task.id, "prompt": tree.task.prompt, "data": dict(tree.task.data)},
+        "policy_version": tree.policy_version,
+        "seed": tree.seed,
+        "step": tree.step,
+        "success_at": tree.success_at,
+        "nodes": [_node_to_json(node, hidden=hidden) for node in tree.nodes],
+    }
+
+
+def tree_from_json(record: Mapping[str, Any]) -> RolloutTree:
+    """Returns the tree that `tree_to_json` wrote.
+
+    Raises:
+      DataError: a field is missing or has another type, or a parent does not come before its child.
+    """
+    found = record.get("format") if isinstance(record, Mapping) else None
+    if found != FORMAT:
+        raise DataError(f"not a treeroll tree: format is {found!r}, expected {FORMAT!r}")
+    try:
+        tree = RolloutTree(
+            task=Task(**record["task"]),
+            nodes=tuple(_node_from_json(node) for node in record["nodes"]),
+            policy_version=int(record["policy_version"]),
+            seed=int(record["seed"]),
+            step=int(record["step"]),
+            success_at=float(record["success_at"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"a field of the tree is missing or malformed: {error!r}") from error
+    for index, node in enumerate(tree.nodes):
+        if node.parent != -1 if index == 0 else not 0 <= node.parent < index:
+            raise DataError(f"node {index} names parent {node.parent}; a parent must come before its child")
+    return tree
+
+
+def save_trees(path: str | os.PathLike[str], trees: Iterable[RolloutTree], *, hidden: bool = False) -> None:
+    """Writes trees as JSONL, one a line, gzipped where the name ends in ``.gz``; all or nothing.
+
+    The bytes depend on the trees only, so equal trees give equal files.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = "".join(
+        json.dumps(tree_to_json(tree, hidden=hidden), separators=(",", ":"), ensure_ascii=False) + "\n"
+        for tree in trees
+    )
+    data = lines.encode()
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(gzip.compress(data, compresslevel=6, mtime=0) if path.suffix == ".gz" else data)
+    os.replace(part, path)
+
+
+def load_trees(path: str | os.PathLike[str]) -> list[RolloutTree]:
+    """Reads the trees of a JSONL file (gzipped where the name ends in ``.gz``).
+
+    Raises:
+      DataError: the file is missing or cut short, or a line is malformed (its number is named).
+    """
+    return list(iter_trees(path))
+
+
+def iter_trees(path: str | os.PathLike[str]) -> Iterator[RolloutTree]:
+    """Yields the trees of a JSONL file one by one; errors as in `load_trees`."""
+    path = Path(path)
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield _tree_from_line(line, f"{path}, line {number}")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise DataError(f"{path}: damaged or cut short: {error}") from error
+
+
+def _open(path: Path) -> TextIO:
+    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+
+
+def _tree_from_line(line: str, where: str) -> RolloutTree:
+    try:
+        return tree_from_json(json.loads(line))
+    except (DataError, ValueError) as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _node_to_json(node: Node, *, hidden: bool) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "parent": node.parent,
+        "token_ids": node.token_ids.tolist(),
+        "sampled": _runs(node.sampled_mask),
+        "logprobs": [round(float(value), 6) for value in node.logprobs[node.sampled_mask]],
+        "text": node.text,
+        "origin": {key: value for key, value in vars(node.origin).items() if value is not None},
+    }
+    if node.observation:
+        record["observation"] = node.observation
+    if node.is_leaf:
+        record["reward"], record["stop_reason"] = node.reward, node.stop_reason
+    if hidden and node.hidden is not None:
+        record["hidden"] = base64.b64encode(node.hidden.astype("<f2").tobytes()).decode()
+    return record
+
+
+def _node_from_json(record: Mapping[str, Any]) -> Node:
+    token_ids = np.asarray(record["token_ids"], dtype=np.int32)
+    mask = np.zeros(len(token_ids), dtype=np.bool_)
+    for start, stop in record["sampled"]:
+        mask[start:stop] = True
+    logprobs = np.zeros(len(token_ids), dtype=np.float32)
+    logprobs[mask] = record["logprobs"]
+    hidden = record.get("hidden")
+    return Node(
+        parent=int(record["parent"]),
+        token_ids=token_ids,
+        sampled_mask=mask,
+        logprobs=logprobs,
+        text=record["text"],
+        observation=record.get("observation", ""),
+        reward=record.get("reward"),
+        stop_reason=record.get("stop_reason"),
+        origin=Origin(**record["origin"]),
+        hidden=None if hidden is None else np.frombuffer(base64.b64decode(hidden), "<f2").astype(np.float32),
+    )
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[list[int]]:
+    """Returns the half-open [start, stop] intervals in which a mask is True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [[int(start), int(stop)] for start, stop in edges.reshape(-1, 2)]

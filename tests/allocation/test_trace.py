@@ -1,0 +1,258 @@
+import numpy as np
+import pytest
+from allocation_fakes import Oracle, grow, pool, roots, tree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treeroll.allocation import RandomPrefixes, TracePrefixes, TraceRoots, UniformRoots, allocate_roots
+from treeroll.errors import AllocationError, ConfigError
+from treeroll.tree import Origin
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+# Stage 1 ---------------------------------------------------------------------------------------------------------
+
+
+def test_roots_are_allocated_exactly_best_first() -> None:
+    forest, means = pool(4), [0.01, 0.4, 0.5, 0.99]
+    found = TraceRoots(explore=0.0).allocate(forest, 4, roots(means), rng())
+    assert [anchor.tree.task.id for anchor in found.anchors] == ["t2", "t1"]
+    assert found.counts.tolist() == [2, 2]
+    assert found.gains == pytest.approx([0.5, 2 * 0.24])
+    assert found.predictions.tolist() == [0.5, 0.4]
+    assert np.isnan(found.propensities).all()
+    assert found.left == 0
+
+
+def test_roots_are_uniform_while_the_predictor_is_not_informed() -> None:
+    forest, cold = pool(6), Oracle(informed=False)
+    found = TraceRoots(cold_group=4, max_active=3).allocate(forest, 20, cold, rng())
+    uniform = UniformRoots(4).allocate(forest[:3], 20, cold, rng())
+    assert [a.tree for a in found.anchors] == [a.tree for a in uniform.anchors] == forest[:3]
+    assert found.counts.tolist() == uniform.counts.tolist() == [4, 4, 4]
+    assert np.isnan(found.predictions).all()
+
+
+def test_exploration_has_its_share_and_its_propensity() -> None:
+    means = np.linspace(0.01, 0.99, 50).tolist()
+    rule, drawn, times = TraceRoots(explore=0.25), [], np.zeros(50)
+    for seed in range(1500):
+        found = rule.allocate(pool(50), 36, roots(means), rng(seed))
+        explored = ~np.isnan(found.propensities)
+        assert found.counts[explored].tolist() == [2] * int(explored.sum())
+        assert found.propensities[explored] == pytest.approx(4.5 / 50)  # 0.25 x 36 / 2 = 4.5 groups
+        assert found.rollouts == 36
+        drawn.append(int(explored.sum()))
+        for anchor, is_explored in zip(found.anchors, explored, strict=True):
+            times[int(anchor.tree.task.id[1:])] += is_explored
+    assert set(drawn) == {4, 5}
+    assert np.mean(drawn) == pytest.approx(4.5, abs=0.06)  # 4.5 standard errors
+    assert times / 1500 == pytest.approx(np.full(50, 0.09), abs=0.035)
+
+
+def test_the_rest_is_exact_over_the_tasks_that_are_not_explored() -> None:
+    means = np.random.default_rng(3).uniform(size=12)
+    found = TraceRoots(explore=0.3).allocate(pool(12), 20, roots(means.tolist()), rng())
+    explored = {int(a.tree.task.id[1:]) for a, p in zip(found.anchors, found.propensities, strict=True) if p > 0}
+    counts = {int(a.tree.task.id[1:]): int(n) for a, n in zip(found.anchors, found.counts, strict=True)}
+    others = [i for i in range(12) if i not in explored]
+    best = allocate_roots(means[others], 20 - 2 * len(explored))
+    assert len(explored) == 3
+    assert [counts.get(i, 0) for i in others] == best.tolist()
+
+
+def test_full_exploration_never_exceeds_the_budget_or_the_pool() -> None:
+    found = TraceRoots(explore=1.0).allocate(pool(4), 5, roots([0.5] * 4), rng())
+    assert found.counts.tolist() == [2, 2]
+    assert found.propensities.tolist() == [0.5, 0.5]
+    found = TraceRoots(explore=1.0).allocate(pool(2), 50, roots([0.5] * 2), rng())
+    assert found.counts.tolist() == [2, 2]
+    assert found.propensities.tolist() == [1.0, 1.0]
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=12),
+    st.integers(3, 40),
+    st.integers(1, 6),
+    st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    st.integers(0, 50),
+)
+@settings(max_examples=150, deadline=None)
+def test_roots_keep_all_limits(means: list[float], budget: int, active: int, explore: float, seed: int) -> None:
+    rule = TraceRoots(min_group=3, max_group=5, max_active=active, explore=explore)
+    found = rule.allocate(pool(len(means)), budget, roots(means), rng(seed))
+    assert found.rollouts <= budget
+    assert len(found.anchors) <= active
+    assert set(found.counts.tolist()) <= {3, 4, 5}
+    assert np.all(np.diff(found.gains) <= 0)
+    assert np.all((found.propensities > 0) & (found.propensities <= 1) | np.isnan(found.propensities))
+
+
+def test_the_cap_on_active_tasks_keeps_those_nearest_to_one_half() -> None:
+    found = TraceRoots(max_active=2, explore=0.0).allocate(pool(4), 12, roots([0.3, 0.1, 0.6, 0.45]), rng())
+    assert [anchor.tree.task.id for anchor in found.anchors] == ["t3", "t2"]
+    assert found.counts.tolist() == [6, 6]
+
+
+def test_roots_of_an_empty_pool_and_of_a_small_budget() -> None:
+    assert TraceRoots().allocate([], 0, Oracle(), rng()).anchors == ()
+    with pytest.raises(AllocationError, match="budget of 3 rollouts is too small for one group of 4"):
+        TraceRoots(min_group=4).allocate(pool(2), 3, roots([0.5, 0.5]), rng())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"min_group": 1}, "min_group is 1, but must be at least 2"),
+        ({"min_group": 4, "max_group": 3}, "max_group is 3, below min_group 4"),
+        ({"max_active": 0}, "max_active is 0"),
+        ({"cold_group": 0}, "cold_group is 0"),
+        ({"explore": 1.5}, "explore is 1.5"),
+        ({"explore": float("nan")}, "explore is nan"),
+    ],
+)
+def test_bad_root_options(options: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        TraceRoots(**options)
+
+
+# Stage 2 ---------------------------------------------------------------------------------------------------------
+
+TWO = tree(rollouts=[(3, 1.0), (3, 0.0)])
+"""Prefixes 1 and 2 of a success, 4 and 5 of a failure."""
+
+
+def oracle(means: dict[int, float], costs: dict[int, float] | None = None, *, informed: bool = True) -> Oracle:
+    places = {("task", node): mean for node, mean in means.items()}
+    return Oracle(places, {("task", node): cost for node, cost in (costs or {}).items()}, informed)
+
+
+def chosen(found) -> dict[int, int]:
+    return {anchor.node: int(count) for anchor, count in zip(found.anchors, found.counts, strict=True)}
+
+
+def test_prefixes_whose_outcome_disagrees_with_the_prediction_come_first() -> None:
+    # First gains: 1 - .9, 1 - .2 for the success; .3, .6 for the failure. Second ones: .09, .16, .21, .24.
+    knows = oracle({1: 0.9, 2: 0.2, 4: 0.3, 5: 0.6})
+    found = TracePrefixes().allocate([TWO], 4, knows, rng())
+    assert chosen(found) == {5: 2, 2: 1, 4: 1}
+    assert found.gains == pytest.approx([1 - 0.4**2, 0.8, 0.3])
+    assert found.predictions.tolist() == [0.6, 0.2, 0.3]
+    assert np.isnan(found.propensities).all()
+    assert found.left == 0
+
+
+def test_blind_choice_ignores_the_outcome() -> None:
+    knows = oracle({1: 0.9, 2: 0.2, 4: 0.3, 5: 0.6})
+    found = TracePrefixes(blind=True, max_per_prefix=1).allocate([TWO], 2, knows, rng())
+    assert chosen(found) == {5: 1, 4: 1}
+    assert found.gains == pytest.approx([2 * 0.24, 2 * 0.21])
+    flipped = tree(rollouts=[(3, 0.0), (3, 1.0)])
+    assert chosen(TracePrefixes(blind=True, max_per_prefix=1).allocate([flipped], 2, knows, rng())) == {5: 1, 4: 1}
+
+
+def test_cost_decides_between_equal_flips() -> None:
+    knows = oracle({1: 0.5, 2: 0.6, 4: 0.5, 5: 0.4}, {1: 3.0, 2: 1.0, 4: 3.0, 5: 1.0})
+    assert chosen(TracePrefixes(max_per_prefix=1).allocate([TWO], 2, knows, rng())) == {2: 1, 5: 1}
+    plain = TracePrefixes(max_per_prefix=1, per_cost=False).allocate([TWO], 2, knows, rng())
+    assert chosen(plain) == {1: 1, 4: 1}
+
+
+def test_caps_and_minimum_gain_leave_budget() -> None:
+    knows = oracle({1: 0.9, 2: 0.2, 4: 0.3, 5: 0.6})
+    found = TracePrefixes(max_per_prefix=1, min_gain=0.5).allocate([TWO], 10, knows, rng())
+    assert (chosen(found), found.left) == ({2: 1, 5: 1}, 8)
+    assert TracePrefixes(max_per_prefix=None).allocate([TWO], 30, knows, rng()).rollouts == 30
+    assert TracePrefixes(max_per_prefix=2).allocate([TWO], 30, knows, rng()).rollouts == 8
+
+
+def test_mixed_trees_can_be_skipped() -> None:
+    knows = oracle({1: 0.9, 2: 0.2, 4: 0.3, 5: 0.6})
+    found = TracePrefixes(skip_mixed=True).allocate([TWO], 4, knows, rng())
+    assert (found.anchors, found.left) == ((), 4)
+    same = tree(rollouts=[(3, 1.0), (3, 1.0)])
+    assert TracePrefixes(skip_mixed=True).allocate([same], 4, knows, rng()).rollouts == 4
+
+
+def test_prefixes_are_random_while_the_predictor_is_not_informed() -> None:
+    cold = oracle({}, informed=False)
+    found = TracePrefixes(cold_continuations=3).allocate([TWO], 5, cold, rng(7))
+    random = RandomPrefixes(3).allocate([TWO], 5, cold, rng(7))
+    assert chosen(found) == chosen(random)
+    assert found.propensities.tolist() == [0.5, 0.5]
+
+
+def test_graded_rewards_are_cut_at_the_threshold_of_the_tree() -> None:
+    graded = tree(rollouts=[(2, 0.4)])
+    knows = oracle({1: 0.9})
+    assert TracePrefixes().allocate([graded], 1, knows, rng()).gains == pytest.approx([0.9])  # 0.4 < 0.5: a failure
+
+
+def test_continuations_and_failed_environments_are_no_anchors() -> None:
+    grown = grow(tree(rollouts=[(2, 1.0), (2, None)]), [(3, 0.0)], Origin("continuation", round=1, anchor=1))
+    assert chosen(TracePrefixes().allocate([grown], 6, oracle({1: 0.5}), rng())) == {1: 2}
+
+
+@pytest.mark.parametrize("forest", [[], [tree()], [tree(rollouts=[(1, 1.0)])]])
+def test_nothing_to_branch_from(forest: list) -> None:
+    found = TracePrefixes().allocate(forest, 4, oracle({}), rng())
+    assert (found.anchors, found.left) == ((), 4)
+
+
+def test_certain_predictions_are_clipped() -> None:
+    found = TracePrefixes(max_per_prefix=1).allocate([TWO], 4, oracle({1: 1.0, 2: 0.0, 4: 0.0, 5: 1.0}), rng())
+    assert found.rollouts == 4
+    assert found.gains == pytest.approx([1.0, 1.0, 0.0, 0.0], abs=1e-8)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.sampled_from([0.0, 1.0])), min_size=1, max_size=5),
+    st.integers(0, 20),
+    st.one_of(st.none(), st.integers(1, 3)),
+    st.booleans(),
+    st.integers(0, 99),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_stated_objective_is_maximised(
+    rollouts: list[tuple[int, float]], budget: int, cap: int | None, blind: bool, seed: int
+) -> None:
+    one, draw = tree(rollouts=rollouts), rng(seed)
+    prefixes = list(one.prefixes)
+    means = {node: float(draw.uniform(0.02, 0.98)) for node in prefixes}
+    costs = {node: float(draw.uniform(1, 5)) for node in prefixes}
+    found = TracePrefixes(max_per_prefix=cap, blind=blind).allocate([one], budget, oracle(means, costs), rng())
+
+    best = np.zeros(budget + 1)
+    for node in prefixes:
+        v = means[node]
+        s = v if one.succeeded(one.incumbent(node)) else 1 - v
+        extended = best.copy()
+        for k in range(1, min(budget, cap or budget) + 1):
+            gain = 1 - v ** (k + 1) - (1 - v) ** (k + 1) if blind else 1 - s**k
+            extended[k:] = np.maximum(extended[k:], best[: budget + 1 - k] + gain / costs[node])
+        best = extended
+    reached = sum(float(g) / costs[a.node] for a, g in zip(found.anchors, found.gains, strict=True))
+    assert found.rollouts <= budget
+    assert reached == pytest.approx(best[budget], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_per_prefix": 0}, "max_per_prefix is 0"),
+        ({"min_gain": -0.1}, "min_gain is -0.1"),
+        ({"cold_continuations": 0}, "cold_continuations is 0"),
+    ],
+)
+def test_bad_prefix_options(options: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        TracePrefixes(**options)
+
+
+def test_negative_budgets_are_refused() -> None:
+    for rule in (TraceRoots(), TracePrefixes(), RandomPrefixes()):
+        with pytest.raises(AllocationError, match="budget is -1"):
+            rule.allocate([TWO], -1, oracle({}), rng())

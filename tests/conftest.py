@@ -1,0 +1,1 @@
+"""Shared by all tests; being here also lets them import `handmade`."""

@@ -1,0 +1,149 @@
+"""The loss by hand, the update against autograd on whole rollouts, and what happens when numbers break."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from treeroll.errors import ConfigError, TrainingError
+from treeroll.learner.loss import clipped_loss
+from treeroll.learner.policy import Policy, check_model
+from treeroll.learner.update import Learner, micro_batches
+from treeroll.packing import TreeRow
+
+
+def policy(seed=0):
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=30, hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False,
+    )  # fmt: skip
+    return Policy(LlamaForCausalLM(config), None, "test")
+
+
+def row(prompt, completion, mask, advantage, behaviour=None):
+    mask = np.asarray(mask, bool)
+    behaviour = np.zeros(len(mask), np.float32) if behaviour is None else np.asarray(behaviour, np.float32)
+    return TreeRow(
+        np.asarray(prompt, np.int32), np.asarray(completion, np.int32), mask, behaviour,
+        np.where(mask, advantage, 0).astype(np.float32), "t", 0,
+    )  # fmt: skip
+
+
+ROWS = [
+    row([1, 2], [3, 4, 5, 6], [1, 1, 0, 1], 1.0),
+    row([1, 2, 7], [8, 9], [1, 0], -0.5),
+    row([2], [3, 3, 3, 3, 3, 3], [1, 1, 0, 0, 1, 1], 0.25),
+]
+
+
+def test_clipped_loss_by_hand():
+    ratio = torch.tensor([1.0, 1.5, 0.5, 1.5, 0.5])
+    advantages = torch.tensor([2.0, 1.0, 1.0, -1.0, -1.0])
+    parts = clipped_loss(ratio.log(), torch.zeros(5), advantages, clip_low=0.2, clip_high=0.28)
+    # min(2, 2) + min(1.5, 1.28) + min(.5, .8) + min(-1.5, -1.28) + min(-.5, -.8)
+    assert parts.loss.item() == pytest.approx(-(2 + 1.28 + 0.5 - 1.5 - 0.8))
+    assert parts.clipped.item() == 2
+
+
+def test_summing_copies_before_the_clip_differs_from_clipping_copies():
+    """A token shared by a success and a failure has advantage 0: no gradient, though each copy alone would clip."""
+    logprob = torch.tensor([0.5], requires_grad=True)
+    once = clipped_loss(logprob, torch.zeros(1), torch.tensor([0.0]), clip_low=0.2, clip_high=0.28).loss
+    copies = clipped_loss(
+        logprob.expand(2), torch.zeros(2), torch.tensor([1.0, -1.0]), clip_low=0.2, clip_high=0.28
+    ).loss
+    assert torch.autograd.grad(once, logprob, retain_graph=True)[0].item() == 0
+    assert torch.autograd.grad(copies, logprob)[0].item() != 0
+
+
+def test_logprobs_pick_exactly_the_masked_tokens():
+    it = policy()
+    logprobs, entropy = it.logprobs(ROWS, temperature=0.8)
+    expected = []
+    for one in ROWS:
+        ids = torch.from_numpy(np.concatenate([one.prompt_ids, one.completion_ids]).astype(np.int64))
+        table = torch.log_softmax(it.model(ids[None]).logits[0] / 0.8, -1)
+        start = len(one.prompt_ids)
+        expected += [table[start + place - 1, ids[start + place]].item() for place in np.flatnonzero(one.loss_mask)]
+    np.testing.assert_allclose(logprobs.detach().numpy(), expected, atol=1e-6)
+    assert len(entropy) == len(expected)
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 12, 1000])
+def test_first_gradient_is_the_policy_gradient_whatever_the_micro_batches(micro_tokens):
+    it = policy()
+    with torch.no_grad():
+        behaviour, _ = it.logprobs(ROWS, 1.0)
+    rows, start = [], 0
+    for one in ROWS:
+        values = np.zeros(len(one.loss_mask), np.float32)
+        count = int(one.loss_mask.sum())
+        values[one.loss_mask] = behaviour[start : start + count]
+        rows.append(row(one.prompt_ids, one.completion_ids, one.loss_mask, one.advantages.sum() / count, values))
+        start += count
+    logprobs, _ = it.logprobs(rows, 1.0)
+    advantages = torch.from_numpy(np.concatenate([one.advantages[one.loss_mask] for one in rows]))
+    (-(logprobs * advantages).sum() / 10).backward()
+    expected = [parameter.grad.clone() for parameter in it.model.parameters()]
+    learner = Learner(it, learning_rate=1e-3, gradient_clip=1e9, micro_tokens=micro_tokens)
+    stats = learner.update(rows, 10)
+    for parameter, gradient in zip(it.model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-4)
+    assert (stats.tokens, stats.clip_share) == (8, 0.0)
+    assert abs(stats.kl) < 1e-6
+    assert it.version == 1
+
+
+def test_a_positive_advantage_becomes_likelier():
+    it = policy()
+    one = [row([1, 2], [3, 4], [1, 1], 1.0)]
+    with torch.no_grad():
+        before, _ = it.logprobs(one, 1.0)
+    fixed = [row([1, 2], [3, 4], [1, 1], 1.0, before.numpy())]
+    Learner(it, learning_rate=1e-2).update(fixed, 2)
+    with torch.no_grad():
+        after, _ = it.logprobs(one, 1.0)
+    assert (after > before).all()
+
+
+def test_nan_is_an_error_and_the_weights_stay():
+    it = policy()
+    before = [parameter.clone() for parameter in it.model.parameters()]
+    broken = [row([1, 2], [3, 4], [1, 1], float("nan"))]
+    with pytest.raises(TrainingError, match=r"loss is nan at policy version 0.*learning_rate"):
+        Learner(it, learning_rate=1e-3).update(broken, 2)
+    assert all(torch.equal(a, b) for a, b in zip(before, it.model.parameters(), strict=True))
+
+
+def test_nothing_to_learn_is_an_update_all_the_same():
+    it = policy()
+    assert Learner(it, learning_rate=1e-3).update([], 5).tokens == 0
+    assert it.version == 1
+
+
+def test_top_layers_only():
+    it = policy()
+    it.train_top_layers(1)
+    trained = [name for name, parameter in it.model.named_parameters() if parameter.requires_grad]
+    assert all(name.startswith(("model.layers.2", "model.norm", "lm_head")) for name in trained)
+    with pytest.raises(ConfigError, match="has 3 layers"):
+        it.train_top_layers(4)
+
+
+def test_micro_batches_hold_every_row_once_longest_first():
+    batches = list(micro_batches(ROWS, 12))
+    assert sorted(id(one) for batch in batches for one in batch) == sorted(map(id, ROWS))
+    lengths = [len(one.prompt_ids) + len(one.completion_ids) for batch in batches for one in batch]
+    assert lengths == sorted(lengths, reverse=True)
+    assert all(
+        len(batch) * max(len(one.prompt_ids) + len(one.completion_ids) for one in batch) <= 12 for batch in batches
+    )
+
+
+def test_a_model_directory_without_a_tokenizer_is_named(tmp_path):
+    policy().model.save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="a tokenizer is missing"):
+        check_model(str(tmp_path))
+    with pytest.raises(ConfigError, match="not a directory"):
+        check_model(str(tmp_path / "nowhere"))

@@ -1,0 +1,95 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from handmade import bare, flat, fork, plant
+from treeroll.predictor.features import CHEAP, Features
+from treeroll.tree import RolloutTree
+
+
+def cheap(tree: RolloutTree, node: int) -> dict[str, float]:
+    features = Features(hidden_size=4, buckets=8)
+    return dict(zip(CHEAP, features.raw(tree)[node, features.blocks[2]].tolist(), strict=True))
+
+
+def edit(tree: RolloutTree, node: int, **fields) -> RolloutTree:
+    nodes = list(tree.nodes)
+    nodes[node] = replace(nodes[node], **fields)
+    return replace(tree, nodes=tuple(nodes))
+
+
+def test_cheap_columns_by_hand():
+    tree = bare(plant(), 0.0, turns=3)  # turn i: 2 tokens at -0.1 i, then 1 observed token
+    tree = edit(tree, 1, observation="O none of it")
+    found = cheap(tree, 2)
+    assert found == pytest.approx(
+        {
+            "turn": 2,
+            "log_tokens": np.log(1 + 3 + 3 + 3),
+            "errors": 1,
+            "last_error": 0,
+            "turn_logprob": -0.2,
+            "path_logprob": -0.15,
+            "evidence": 0,
+        }
+    )
+    assert cheap(tree, 1)["last_error"] == 1
+
+
+def test_the_root_sampled_nothing():
+    found = cheap(flat(1.0), 0)
+    assert (found["turn"], found["errors"]) == (0, 0)
+    assert np.isnan([found["turn_logprob"], found["path_logprob"]]).all()
+
+
+def test_evidence_is_that_of_other_bare_rollouts():
+    tree = flat(1.0, 1.0, 0.0)
+    assert cheap(tree, 1)["evidence"] == 0  # one other success, one other failure
+    assert cheap(tree, 5)["evidence"] == 2 / 4
+    assert cheap(tree, 0)["evidence"] == 0
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_own_outcomes_change_no_feature(node):
+    """A prediction must hold no outcome that the allocator conditions on."""
+    features = Features(hidden_size=4, buckets=8)
+    lost, won = flat(0.0, 1.0), flat(1.0, 1.0)
+    grown = fork(won, node, 0.0)
+    rows = [features.raw(tree)[node] for tree in (lost, won, grown)]
+    np.testing.assert_array_equal(rows[0], rows[1])
+    np.testing.assert_array_equal(rows[0], rows[2])
+
+
+def test_hidden_states_are_padded_projected_or_missing():
+    features = Features(hidden_size=4, buckets=2, seed=3)
+    raw = [
+        features.raw(edit(plant(), 0, hidden=hidden))[0, :4]
+        for hidden in (np.ones(3, np.float32), np.ones(100, np.float32), None)
+    ]
+    assert raw[0].tolist() == [1, 1, 1, 0]
+    assert np.isfinite(raw[1]).all()
+    assert np.ptp(raw[1]) > 0
+    assert np.isnan(raw[2]).all()
+    again = Features(hidden_size=4, buckets=2, seed=3)
+    np.testing.assert_array_equal(raw[1], again.raw(edit(plant(), 0, hidden=np.ones(100, np.float32)))[0, :4])
+
+
+def test_bag_counts_the_prompt_only():
+    features = Features(hidden_size=1, buckets=8)
+    table = features.raw(bare(plant(prompt=(5, 5, 9)), 1.0))[:, features.blocks[1]]
+    assert table.sum(1).tolist() == [3, 3, 3]
+    assert table.max() >= 2
+
+
+def test_standardising():
+    features = Features(hidden_size=1, buckets=1)
+    rows = np.full((4, features.size - 1), np.nan)
+    rows[:, 0] = [1, 2, 3, 4]
+    rows[:, 1] = 7
+    features.observe(rows)
+    found = features(rows)
+    assert found[:, 0] == pytest.approx(np.array([-1.5, -0.5, 0.5, 1.5]) / np.sqrt(1.25))
+    assert not found[:, 1:-1].any()  # constant or missing: the mean
+    assert found[:, -1].tolist() == [1, 1, 1, 1]
+    assert features(np.full((1, features.size - 1), 100.0)).max() == 5

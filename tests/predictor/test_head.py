@@ -1,0 +1,186 @@
+"""The head on a made-up world: success is logistic in a hidden state, along a direction that can drift."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from handmade import flat, fork, plant
+from treeroll.metrics import auc, scored_outcomes, skill
+from treeroll.predictor.head import HeadPredictor
+from treeroll.tree import Anchor, RolloutTree
+
+SIZE = 6
+
+
+def sample(rng: np.random.Generator, direction: np.ndarray, tasks: int = 24, group: int = 4) -> list[RolloutTree]:
+    """Trees of `group` rollouts of 3 turns; the hidden state of each prefix is that of its root, noisily."""
+    trees = []
+    for _ in range(tasks):
+        hidden = rng.standard_normal(SIZE)
+        success = 1 / (1 + np.exp(-4 * hidden @ direction))
+        tree = flat(*(rng.random(group) < success).astype(float))
+        trees.append(
+            replace(
+                tree,
+                nodes=tuple(
+                    replace(node, hidden=(hidden + 0.1 * rng.standard_normal(SIZE)).astype(np.float32))
+                    for node in tree.nodes
+                ),
+            )
+        )
+    return trees
+
+
+def small(**options) -> HeadPredictor:
+    return HeadPredictor(hidden_size=8, buckets=4, **options)
+
+
+def anchors(trees: list[RolloutTree]) -> list[Anchor]:
+    return [Anchor(tree, node) for tree in trees for node in (0, *tree.prefixes)]
+
+
+def root_scores(head: HeadPredictor, trees: list[RolloutTree]) -> tuple[float, float]:
+    roots = [Anchor(tree) for tree in trees]
+    (prediction, outcome), _ = scored_outcomes(roots, head.predict(roots).mean)
+    return skill(prediction, outcome), auc(prediction, outcome)
+
+
+def first(index: int = 0) -> np.ndarray:
+    return np.eye(SIZE)[index]
+
+
+def test_before_anything_was_learned():
+    head = small()
+    prediction = head.predict([Anchor(plant()), Anchor(plant())])
+    assert prediction.mean.tolist() == [0.5, 0.5]
+    assert prediction.cost.tolist() == [1, 1]
+    assert prediction.strength == pytest.approx([2, 2])
+    assert not head.informed
+
+
+def test_skill_rises_with_what_was_learned():
+    rng, head = np.random.default_rng(0), small()
+    test = sample(rng, first(), tasks=200)
+    scores = []
+    for _ in range(8):
+        scores.append(root_scores(head, test))
+        head.update(sample(rng, first()))
+    assert scores[0] == (pytest.approx(0, abs=0.05), 0.5)
+    assert scores[2][0] > 0.2
+    assert scores[7][0] > scores[2][0]
+    assert scores[7][1] > 0.85
+    assert head.informed
+    assert head.skill > 0.2
+
+
+def test_warms_up_first():
+    """96 rollouts an update: the second reaches 128, and is the first whose predictions were worth scoring."""
+    rng, head = np.random.default_rng(0), small()
+    seen = []
+    for _ in range(3):
+        seen.append(head.informed)
+        head.update(sample(rng, first()))
+    assert seen == [False, False, True]
+
+
+def test_forgets_what_is_no_longer_true():
+    rng, fast, slow = np.random.default_rng(1), small(forgetting=0.7), small(forgetting=1.0)
+    for direction in (first(0), -first(0)):
+        for _ in range(8):
+            trees = sample(rng, direction)
+            fast.update(trees)
+            slow.update(trees)
+    test = sample(rng, -first(0), tasks=200)
+    assert root_scores(fast, test)[0] > 0.3
+    assert root_scores(fast, test)[0] > root_scores(slow, test)[0]
+
+
+def test_falls_back_where_outcomes_are_random():
+    rng, head = np.random.default_rng(2), small()
+    for _ in range(6):
+        head.update(sample(rng, first()))
+    assert head.informed
+    for _ in range(12):
+        head.update(sample(rng, 0 * first()))
+    assert not head.informed
+
+
+def test_outcomes_in_the_tree_are_not_in_its_predictions():
+    rng, head = np.random.default_rng(3), small()
+    head.update(sample(rng, first()))
+    tree = flat(0.0)
+    expanded = fork(tree, 1, 1.0)
+    for node in (0, 1):
+        found = head.predict([Anchor(one, node) for one in (tree, flat(1.0), expanded)]).mean
+        assert found[0] == found[1] == found[2]
+
+
+def test_cost_is_what_was_left():
+    """Rollouts of 3 turns: 3 left at the root, 2 and 1 below; never under 1."""
+    rng, head = np.random.default_rng(4), small()
+    for _ in range(5):
+        head.update([long(rng) for _ in range(24)])
+    tree = long(rng)
+    assert head.predict([Anchor(tree, node) for node in (0, 1, 2)]).cost == pytest.approx([3, 2, 1], abs=0.1)
+
+
+def long(rng: np.random.Generator) -> RolloutTree:
+    tree = plant()
+    for _ in range(2):
+        tree = fork(tree, 0, float(rng.random() < 0.5), turns=3, count=1)
+    bare = [replace(node, origin=replace(node.origin, kind="bare")) for node in tree.nodes[1:]]
+    return replace(tree, nodes=(tree.nodes[0], *bare))
+
+
+def test_strength_tells_how_alike_the_rollouts_of_a_task_are():
+    rng, alike, mixed = np.random.default_rng(5), small(), small()
+    for _ in range(10):
+        alike.update([flat(*[float(rng.random() < 0.5)] * 4) for _ in range(30)])
+        mixed.update([flat(*(rng.random(4) < 0.5).astype(float)) for _ in range(30)])
+    assert alike.strength < 0.6
+    assert mixed.strength > 5
+
+
+def test_all_outcomes_alike_and_then_the_opposite():
+    head = small()
+    for _ in range(30):
+        head.update([flat(1, 1)] * 20)
+    assert head.predict([Anchor(plant())]).mean[0] > 0.95
+    for _ in range(8):
+        head.update([flat(0, 0)] * 20)
+    assert head.predict([Anchor(plant())]).mean[0] < 0.2
+
+
+def test_unsampled_trees_teach_nothing():
+    head = small()
+    before = head.state_dict()
+    head.update([plant(), plant()])
+    assert all(np.array_equal(before[key], value) for key, value in head.state_dict().items())
+
+
+def test_state_round_trip_is_exact():
+    rng, head = np.random.default_rng(6), small(seed=5)
+    for _ in range(3):
+        head.update(sample(rng, first()))
+    other = small(seed=5)
+    other.load_state_dict({key: np.asarray(value) for key, value in head.state_dict().items()})
+    more, test = sample(rng, first()), sample(rng, first())
+    for one in (head, other):
+        one.update(more)
+    for name in ("mean", "strength", "cost"):
+        first_values, second_values = (getattr(one.predict(anchors(test)), name) for one in (head, other))
+        np.testing.assert_array_equal(first_values, second_values)
+    assert (head.skill, head.informed) == (other.skill, other.informed)
+
+
+def test_state_of_another_size():
+    with pytest.raises(ValueError, match="hidden_size and buckets"):
+        small().load_state_dict(HeadPredictor().state_dict())
+
+
+def test_state_does_not_change_with_its_owner():
+    rng, head = np.random.default_rng(7), small()
+    state = head.state_dict()
+    head.update(sample(rng, first()))
+    assert not state["weights"].any()

@@ -1,0 +1,82 @@
+import gzip
+import math
+
+import pytest
+
+from treeroll.errors import DataError
+from treeroll.report import data
+
+
+def test_numbers_are_found_by_path_or_not_at_all():
+    record = {"a": {"b": 2, "bad": "x", "flag": True, "nan": math.nan, "null": None}}
+    assert data.number(record, "a", "b") == 2.0
+    for keys in (("a",), ("a", "b", "c"), ("a", "bad"), ("a", "flag"), ("a", "nan"), ("a", "null"), ("z", "b")):
+        assert data.number(record, *keys) is None
+
+
+def test_series_skip_records_without_the_number():
+    records = [{"step": 0}, {"step": 1, "a": {"b": 0.5}}, {"step": 2, "a": None}, {"step": 3, "a": {"b": 0.7}}]
+    assert data.series(records, "a", "b") == [(1, 0.5), (3, 0.7)]
+    assert data.last(records, "a", "b") == 0.7
+    assert data.last(records, "z") is None
+
+
+def test_histograms_add_up_over_steps_in_order_of_their_bins():
+    records = [
+        {"allocation": {"groups": {"10": 1, "2": 3, "odd": 4}}},
+        {"allocation": {"groups": {"2": 2, "3": None}}},
+        {"allocation": 3},
+    ]
+    assert data.histogram(records, "allocation", "groups") == {2: 5, 10: 1}
+    assert list(data.histogram(records, "allocation", "groups")) == [2, 10]
+
+
+def test_phases_are_summed_longest_first():
+    records = [
+        {"seconds": {"sample": {"cpu": 1.0, "wall": 2.0}, "update": {"cpu": 1.0, "wall": 3.0}}},
+        {"seconds": {"sample": {"wall": 2.0}, "other": 5}},
+        {"seconds": None},
+    ]
+    assert data.phases(records) == [
+        data.Phase("sample", 4.0, 1.0), data.Phase("update", 3.0, 1.0), data.Phase("other", 0.0, 0.0),
+    ]  # fmt: skip
+
+
+def test_nested_settings_become_dotted_rows():
+    assert data.flatten({"a": {"b": 1, "c": {"d": None}}, "e": [1, 2], "f": {}}) == [
+        ("a.b", "1"), ("a.c.d", "None"), ("e", "1, 2"), ("f", "{}"),
+    ]  # fmt: skip
+
+
+def test_trees_are_picked_from_first_middle_and_last_step(run_dir):
+    run = data.load_run(run_dir)
+    picked = data.pick_trees(run)
+    assert [tree.step for tree in picked] == [1, 1, 7, 7, 12, 12]
+    assert all(len({tree.succeeded(leaf) for leaf in tree.leaves}) == 2 for tree in picked[::2])
+    assert run.notices == []
+
+
+@pytest.mark.parametrize("damage", ["empty", "not gzip", "not JSON", "cut short", "flipped bits"])
+def test_a_tree_file_that_cannot_be_read_is_a_notice(run_dir, damage):
+    file = run_dir / "trees" / "step-0007.jsonl.gz"
+    whole = file.read_bytes()
+    content = {
+        "empty": b"",
+        "not gzip": b"not gzip",
+        "not JSON": gzip.compress(b"{oops\n"),
+        "cut short": whole[: len(whole) // 2],
+        "flipped bits": whole[:200] + bytes(byte ^ 255 for byte in whole[200:400]) + whole[400:],
+    }[damage]
+    file.write_bytes(content)
+    run = data.load_run(run_dir)
+    assert {tree.step for tree in data.pick_trees(run)} == {1, 12}
+    if content:
+        assert len(run.notices) == 1
+        assert run.notices[0].startswith("trees/step-0007.jsonl.gz")
+
+
+def test_what_is_not_a_run_folder(tmp_path):
+    with pytest.raises(DataError, match="no such run folder"):
+        data.load_run(tmp_path / "none")
+    with pytest.raises(DataError, match="not a run folder"):
+        data.load_run(tmp_path)

@@ -1,0 +1,70 @@
+import pytest
+
+from treeroll import credit, methods, predictor
+from treeroll.allocation import RandomPrefixes, TracePrefixes, TraceRoots, UniformRoots
+from treeroll.errors import ConfigError
+
+
+def test_names():
+    assert methods.names() == ["trace", "trace-stage1", "grpo", "tree-random"]
+
+
+def test_an_unknown_name_gets_a_suggestion():
+    with pytest.raises(ConfigError, match=r"unknown method 'gpro'\. Did you mean 'grpo'\?"):
+        methods.get("gpro")
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_a_recipe_names_parts_that_exist(name):
+    method = methods.get(name)
+    assert method.name == name
+    assert predictor.get(method.predictor)
+    assert credit.get(method.credit)
+    assert method.paper.startswith("https://arxiv.org/abs/")
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_the_first_round_is_over_the_pool_and_later_ones_are_local(name):
+    method = methods.get(name)
+    first, *later = method.rounds()
+    assert first.scope == "pool"
+    assert [rule.scope for rule in later] == ["task"] * len(later)
+    assert bool(later) == method.branches
+
+
+def test_rounds_take_the_options():
+    options = methods.RoundOptions(group=6, min_group=3, max_group=9, max_per_prefix=4, explore=0.25)
+    assert methods.get("trace").rounds(options) == (
+        TraceRoots(min_group=3, max_group=9, cold_group=6, explore=0.25),
+        TracePrefixes(max_per_prefix=4, cold_continuations=4),
+    )
+    assert methods.get("trace-stage1").rounds(options) == methods.get("trace").rounds(options)[:1]
+    assert methods.get("grpo").rounds(options) == (UniformRoots(6),)
+    assert methods.get("tree-random").rounds(options) == (UniformRoots(6), RandomPrefixes(4))
+
+
+def test_without_a_cap_random_prefixes_get_two():
+    options = methods.RoundOptions(max_per_prefix=None)
+    assert methods.get("tree-random").rounds(options)[1] == RandomPrefixes(2)
+    assert methods.get("trace").rounds(options)[1] == TracePrefixes(max_per_prefix=None, cold_continuations=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "rollouts", "continuations", "bare"),
+    [("trace", 128, 1.0, 64), ("trace", 128, 2.0, 42), ("trace", 9, 0.5, 6), ("grpo", 128, 0.0, 128)],
+)
+def test_bare_rollouts_leave_room_for_their_continuations(name, rollouts, continuations, bare):
+    assert methods.get(name).bare_rollouts(rollouts, continuations) == bare
+
+
+@pytest.mark.parametrize(("name", "continuations"), [("trace", 1.0), ("trace", 0.3), ("trace", 2.5), ("grpo", 0.0)])
+def test_least_rollouts_is_where_one_group_first_fits(name, continuations):
+    method = methods.get(name)
+    least = method.least_rollouts(8, continuations)
+    assert method.bare_rollouts(least, continuations) >= 8 > method.bare_rollouts(least - 1, continuations)
+
+
+def test_candidates_are_the_pool_only_where_the_method_chooses():
+    assert methods.get("trace").candidates(pool=64, rollouts=128, group=8) == 64
+    assert methods.get("grpo").candidates(pool=64, rollouts=128, group=8) == 16
+    assert methods.get("grpo").candidates(pool=64, rollouts=129, group=8) == 17

@@ -1,0 +1,142 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handmade import bare, flat, fork, plant
+from treeroll import metrics
+from treeroll.credit.sibling_tree import sibling_tree
+from treeroll.tree import Anchor
+
+
+def forest():
+    """Mixed from the start (3 bare); mixed by a continuation (2 bare + 1); never mixed (1); not sampled."""
+    return [flat(1, 0, 0), fork(flat(0, 0), 1, 1), flat(1), plant()]
+
+
+def test_contrast_group():
+    trees = forest()
+    found = metrics.contrast_group(trees, [sibling_tree(tree) for tree in trees])
+    assert found == pytest.approx(
+        {
+            "success": 2 / 6,
+            "effective_ratio": 2 / 3,
+            "active_tasks": 3,
+            "mixed_tasks": 2,
+            "mixed_groups_per_1000": 1000 * 2 / 7,
+            "mixed_bare_groups_per_1000": 1000 * 1 / 6,
+            "contrastive_anchors_per_1000": 1000 * 2 / 7,  # the first root; turn 1 of the second
+            # 12 of 12 tokens; V(1) = 1/2, so turns 1, 2 and 5 of the second count, its other rollout ties; 0 of 4.
+            "credited_token_share": (12 + 6) / (12 + 10 + 4),
+            "mean_group": 2,
+        }
+    )
+
+
+def test_contrast_of_nothing():
+    found = metrics.contrast_group([plant()], [sibling_tree(plant())])
+    assert found.pop("active_tasks") == found.pop("mixed_tasks") == 0
+    assert all(math.isnan(value) for value in found.values())
+
+
+def test_graded_rewards_are_cut():
+    assert not metrics.is_mixed(flat(0.6, 0.9), flat(0.6, 0.9).leaves)
+    assert metrics.is_mixed(flat(0.4, 0.5), flat(0.4, 0.5).leaves)
+
+
+def test_allocation_group():
+    trees = [*forest(), fork(fork(bare(plant(), 1, turns=4), 1, 0), 3, 0)]
+    assert metrics.allocation_group(trees, budget=12, left=2) == {
+        "groups": {"1": 2, "2": 1, "3": 1},
+        "branch_turns": {"1": 2, "3": 1},
+        "budget": 12,
+        "left": 2,
+    }
+
+
+def test_flips():
+    """Failure, V = .8, 2 continuations: 1 - .2^2, flips. Success, V = .9, 1 continuation: .1, does not."""
+    tree = flat(0, 1)
+    for reward in (0, 1):
+        tree = fork(tree, 1, reward, prediction=0.8, outcome=0.0, count=2)
+    tree = fork(tree, 3, 1, prediction=0.9, outcome=1.0)
+    assert metrics.flips([tree]) == pytest.approx(((0.96 + 0.1) / 2, 1 / 2))
+
+
+def test_flips_without_predictions():
+    predicted, realised = metrics.flips([fork(flat(0), 1, 1, outcome=0.0)])
+    assert math.isnan(predicted)
+    assert realised == 1
+
+
+def test_scored_outcomes_leave_out_what_the_choice_was_conditioned_on():
+    tree = fork(fork(flat(0, 1), 1, 1), 1, 0)
+    anchors = [Anchor(tree, node) for node in (0, 1, 3)]
+    root, prefix = metrics.scored_outcomes(anchors, np.array([0.5, 0.6, 0.7]))
+    assert [values.tolist() for values in root] == [[0.5, 0.5], [0, 1]]
+    assert [values.tolist() for values in prefix] == [[0.6, 0.6, 0.7], [1, 0, 1]]  # fresh, fresh, incumbent
+
+
+def test_predictor_group():
+    tree = flat(0, 1)
+    anchors = [Anchor(tree, node) for node in (0, 1, 3)]
+    found = metrics.predictor_group(anchors, np.array([0.5, 0.2, 0.9]), informed=True)
+    assert found["informed"] is True
+    assert (found["root_brier"], found["root_skill"], found["root_auc"], found["ece"]) == (0.25, 0, 0.5, 0)
+    assert found["prefix_brier"] == pytest.approx(0.025)
+    assert found["prefix_skill"] == pytest.approx(0.9)
+    assert found["prefix_auc"] == 1
+    assert math.isnan(found["flips_predicted"])
+    assert math.isnan(found["flips_realised"])
+
+
+def test_skill_of_the_base_rate_is_zero():
+    outcome = np.array([1.0, 0, 0, 0])
+    assert metrics.skill(np.full(4, 0.25), outcome) == 0
+    assert metrics.skill(outcome, outcome) == 1
+    assert metrics.skill(np.full(4, 0.5), outcome) < 0
+    assert math.isnan(metrics.skill(np.full(4, 0.5), np.ones(4)))
+
+
+def test_auc_by_hand():
+    """Successes .9, .5; failures .5, .1: pairs won 1, 1, 1/2, 1 of 4."""
+    assert metrics.auc(np.array([0.9, 0.5, 0.5, 0.1]), np.array([1.0, 1, 0, 0])) == 3.5 / 4
+    assert math.isnan(metrics.auc(np.array([0.9]), np.array([1.0])))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_auc_counts_pairs(pairs):
+    prediction = np.array([place / 4 for place, _ in pairs])
+    outcome = np.array([float(success) for _, success in pairs])
+    wins = [np.sign(a - b) / 2 + 0.5 for a in prediction[outcome == 1] for b in prediction[outcome == 0]]
+    assert metrics.auc(prediction, outcome) == pytest.approx(np.mean(wins) if wins else math.nan, nan_ok=True)
+
+
+def test_ece_by_hand():
+    """Bin .2: mean prediction .2, outcome 1/2; bin .9 and the edge 1: mean .95, outcome 1."""
+    assert metrics.ece(np.array([0.2, 0.2, 0.9, 1.0]), np.array([1.0, 0, 1, 1])) == pytest.approx(
+        (2 * 0.3 + 2 * 0.05) / 4
+    )
+
+
+def test_empty_scores():
+    empty = np.array([])
+    for score in (metrics.brier, metrics.skill, metrics.auc, metrics.ece):
+        assert math.isnan(score(empty, empty))
+
+
+def test_wilson_interval():
+    assert metrics.wilson_interval(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    assert metrics.wilson_interval(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
+    assert all(math.isnan(edge) for edge in metrics.wilson_interval(0, 0))
+
+
+def test_jsonable():
+    record = {"a": math.nan, "b": [np.float64(0.5), math.inf], 3: np.array([1, 2]), "c": (np.bool_(True), None, "x")}
+    plain = metrics.jsonable(record)
+    assert plain == {"a": None, "b": [0.5, None], "3": [1, 2], "c": [True, None, "x"]}
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
