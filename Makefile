@@ -31,7 +31,8 @@ warmup: $(READY)  ## make the packaged tiny model again from its seed
 bench-sampling: $(READY)  ## time the sampler against transformers' generate_batch
 	$(BIN)/python benchmarks/sampling.py
 
-bench-default: $(READY)  ## the default run, every method, 3 seeds; writes benchmarks/results
+bench-default: $(READY)  ## the default run, every method, 3 seeds; a second call goes on where it stopped
+	$(BIN)/python benchmarks/default_run.py --start
 	$(BIN)/python benchmarks/default_run.py
 
 clean:  ## remove the virtual environment, caches and build outputs; keeps runs/

@@ -1,1 +1,33 @@
-"""Shared by all tests; being here also lets them import `handmade`."""
+"""Shared by all tests; being here also lets them import `handmade` and `tiny`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory; see `tiny`. Tests only read it."""
+    import tiny
+
+    return tiny.make_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task file; see `tiny`. Tests only read it."""
+    import tiny
+
+    return tiny.write_tasks(tmp_path_factory.mktemp("tasks") / "own.jsonl")
+
+
+@pytest.fixture(scope="session")
+def small(model: Path, tasks: Path) -> Callable[..., list[str]]:
+    """`tiny.words` for this model and these tasks: the command line of a small run."""
+    import tiny
+
+    return partial(tiny.words, model, tasks)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from treeroll import credit, envs, methods, predictor
@@ -17,21 +20,27 @@ from treeroll.credit.base import Estimator
 from treeroll.engine import Engine
 from treeroll.envs.atlas import compact
 from treeroll.envs.base import World
+from treeroll.errors import ConfigError
 from treeroll.learner.checkpoint import load_optimizer, read_predictor, read_state
-from treeroll.learner.policy import Policy, check_model, load_policy
+from treeroll.learner.policy import Policy, load_policy
 from treeroll.learner.update import Learner
+from treeroll.models import check_model
 from treeroll.predictor.base import Predictor
 from treeroll.samplers.base import Dialogue
 from treeroll.samplers.dialogue import ChatDialogue, CompletionDialogue, PlainDialogue
 from treeroll.samplers.local import LocalSampler
+from treeroll.seeding import derive
+from treeroll.sinks import check_free
 from treeroll.tasks import TaskStream
 from treeroll.tree import Task
 
 SMALL = 5_000_000
 """Below this many parameters one thread is faster than two: the matrices are too small to share."""
 
-LONGEST = 32
-"""How many of the longest prompts are measured against the context before a run starts."""
+FIXED = (
+    "method", "env", "model", "seed", "out", "world.rendering", "world.data", "predictor.name", "learner.train_layers",
+)  # fmt: skip
+"""Options that a run keeps for life: with another value, the steps before would belong to another run."""
 
 
 @dataclass(eq=False)
@@ -62,13 +71,15 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
     """
     method = methods.get(config.method)
     rounds = method.rounds(config.budget.options())
-    check_model(config.model)
+    source = str(checkpoint / "model") if checkpoint else config.model
+    device, local = _device(config.device), Path(check_model(source)).is_dir()
     world = load_world(config)
     stream = TaskStream(world.train, config.pool(len(world.train)), config.seed)
-    torch.manual_seed(config.seed)
-    policy = load_policy(
-        str(checkpoint / "model") if checkpoint else config.model, device=_device(config.device), dtype=config.dtype
-    )
+    torch.manual_seed(derive(config.seed, "torch"))
+    if local:
+        _hide_progress()
+    policy = load_policy(source, device=device, dtype=config.dtype)
+    _hide_progress()
     policy.name = config.model
     torch.set_num_threads(config.threads or (1 if policy.parameters < SMALL else os.cpu_count() or 1))
     if config.learner.train_layers is not None:
@@ -95,11 +106,12 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
         for forks in (len(rounds) > 1, False)
     )
     held_out = list(world.test[: config.evaluation.tasks])
-    for task in sorted((*held_out, *world.train), key=lambda task: -len(task.prompt))[:LONGEST]:
-        engine.prompt(task)
+    _check_prompts(engine, [*held_out, *world.train])
     learner = Learner(
         policy,
         learning_rate=config.learner.learning_rate,
+        steps=config.steps if config.learner.schedule == "linear" else None,
+        rise=config.learner.rise,
         weight_decay=config.learner.weight_decay,
         clip_low=config.learner.clip_low,
         clip_high=config.learner.clip_high,
@@ -119,6 +131,8 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
         policy.version = sampler.version = state["policy_version"]
         engine.spent = Spent(**state["spent"])
         load_optimizer(checkpoint, learner.optimizer)
+        for group in learner.optimizer.param_groups:  # a checkpoint holds the options it was saved under, too
+            group["weight_decay"] = config.learner.weight_decay
         forecaster.load_state_dict(read_predictor(checkpoint))
     estimator = credit.get(config.learner.credit)
     return Parts(
@@ -157,9 +171,10 @@ def plan(config: Config) -> str:
     Raises:
       ConfigError, DataError, SamplerError: as `build`.
     """
+    check_free(config.run_dir())
     parts = build(config)
     budget, method = config.budget, methods.get(config.method)
-    evaluations = len({0, config.steps} | set(range(0, config.steps + 1, config.evaluation.every or config.steps)))
+    evaluations = len({0, config.steps} | set(range(0, config.steps + 1, config.evaluation.every)))
     turns = parts.engine.max_turns
     lines = [
         f"method      {method.name}: {method.summary}",
@@ -176,7 +191,55 @@ def plan(config: Config) -> str:
     return "\n".join(lines)
 
 
+def check_fixed(before: Config, now: Config) -> None:
+    """Checks that a run is resumed as the run that it is.
+
+    Raises:
+      ConfigError: an option of `FIXED` differs.
+    """
+    changed = [
+        f"{key}={value(now)} (was {value(before)})"
+        for key, value in zip(FIXED, map(attrgetter, FIXED), strict=True)
+        if value(now) != value(before)
+    ]
+    if changed:
+        raise ConfigError(
+            f"--resume goes on with the same run, so this cannot change: {', '.join(changed)}. "
+            "Leave it out, or start a new run without --resume"
+        )
+
+
+def _check_prompts(engine: Engine, tasks: Sequence[Task]) -> None:
+    """Raises `SamplerError` for the first prompt that leaves no room for a turn.
+
+    A token stands for at least one byte, so only a text of more bytes than there is room for needs to be encoded.
+    """
+    sizes = [len(task.prompt.encode()) for task in tasks]
+    around = len(engine.prompt(tasks[int(np.argmin(sizes))]))  # at least what instructions and examples take
+    room = engine.sampler.context - engine.turn_tokens - around
+    for task, size in zip(tasks, sizes, strict=True):
+        if size > room:
+            engine.prompt(task)
+
+
 def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Returns the torch device of a name; `auto` is the first GPU, else the CPU.
+
+    Raises:
+      ConfigError: torch knows no such device, or this machine has none.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device={name} cannot be used: {reason}. Name auto, cpu, cuda or cuda:1") from error
+    return name
+
+
+def _hide_progress() -> None:
+    """Silences transformers' progress bars, which would break into the live view; a download keeps its own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()

@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     warmup = commands.add_parser("warmup", allow_abbrev=False, help="make the packaged tiny model again")
     warmup.add_argument("--out", type=Path, metavar="DIR", help="where to save it [the package's own folder]")
-    warmup.add_argument("--steps", type=int, default=800, help="optimizer steps [800]")
+    warmup.add_argument("--steps", type=int, default=1200, help="optimizer steps [1200]")
     warmup.add_argument("--seed", type=int, default=0, help="seed [0]")
     warmup.set_defaults(run=_warmup)
 
@@ -121,6 +121,7 @@ class _TrainHelp(argparse.Action):
 
 def _train(known: argparse.Namespace) -> None:
     _need("train")
+    from treeroll import preflight
     from treeroll.config import Config, read_file
     from treeroll.sinks import CONFIG, read_json
 
@@ -135,6 +136,7 @@ def _train(known: argparse.Namespace) -> None:
     if config.report:
         _need("report")
 
+    preflight.check(config, known.resume)
     if known.dry_run:
         from treeroll.build import plan
 

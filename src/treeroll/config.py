@@ -57,7 +57,7 @@ class Budget(Section):
     """continuations for each bare rollout, on average; 0 for methods that do not branch"""
     group: Annotated[int, Field(ge=2)] = 8
     """rollouts of a task where allocation is uniform (cold start included)"""
-    min_group: Annotated[int, Field(ge=2)] = 2
+    min_group: Annotated[int, Field(ge=2)] = 4
     """fewest bare rollouts of a task that gets any"""
     max_group: OptionalCount = None
     """most bare rollouts of a task; none: no limit"""
@@ -106,8 +106,12 @@ class Predictor(Section):
 class Learner(Section):
     """How the policy learns."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """AdamW's step size"""
+    learning_rate: Annotated[float, Field(gt=0)] = 1.5e-3
+    """AdamW's largest step size"""
+    rise: Count = 15
+    """optimizer steps over which the step size rises to it"""
+    schedule: Literal["linear", "constant"] = "linear"
+    """what the step size does after that: fall to nothing by the last step, or stay"""
     credit: str = "sibling-tree"
     """which advantages; the method's own unless set"""
     clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -117,7 +121,7 @@ class Learner(Section):
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     """largest gradient norm"""
     updates: Count = 1
-    """optimizer steps in a step"""
+    """optimizer steps in a step; its tasks are dealt out among them"""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's weight decay"""
     normalise: Literal["tokens", "turns", "tasks"] = "tokens"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -13,9 +14,13 @@ class Interrupt:
     """A context in which the first Ctrl-C (or SIGTERM) only asks to stop; the second one stops at once.
 
     Outside the main thread, where Python allows no handlers, it changes nothing.
+
+    Args:
+      kept: what the `KeyboardInterrupt` of the second one says.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: str = "") -> None:
+        self.kept = kept
         self.requested = False
         self._before: dict[int, Any] = {}
 
@@ -32,10 +37,12 @@ class Interrupt:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self.kept)
         self.requested = True
-        print(
-            "\nstopping after this step, then writing a checkpoint and the report; "
-            "once more stops at once and keeps the last checkpoint",
-            file=sys.stderr,
-        )
+        # Python refuses to write to a stream in whose write the signal came; the run matters more than the words.
+        with suppress(RuntimeError):
+            print(
+                "\nstopping after this step, then writing a checkpoint and the report; "
+                "once more stops at once and keeps the last checkpoint",
+                file=sys.stderr,
+            )

@@ -19,7 +19,7 @@ class RoundOptions:
 
     group: int = 8
     """Rollouts of a task where allocation is uniform (cold start included), >= 2."""
-    min_group: int = 2
+    min_group: int = 4
     """Fewest bare rollouts of a task that gets any, >= 2."""
     max_group: int | None = None
     """Most bare rollouts of a task; None: no limit."""
@@ -101,7 +101,7 @@ METHODS: dict[str, Method] = {
             predictor="head",
             credit="sibling-tree",
             chooses_tasks=True,
-            continuations=1.0,
+            continuations=0.5,
         ),
         Method(
             name="trace-stage1",

@@ -15,6 +15,7 @@ import math
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,9 +58,7 @@ class RunFolder:
           ConfigError: the folder holds a run already, or cannot be made or written.
         """
         path = Path(path)
-        held = [name for name in (CONFIG, ABOUT, METRICS, TREES, CHECKPOINTS) if (path / name).exists()]
-        if held:
-            raise ConfigError(_taken(path, held))
+        check_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             (path / METRICS).touch(exist_ok=False)  # claims the folder: of two runs that start together, one fails here
@@ -76,7 +75,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """Opens a run to go on with it. A last metrics line that a crash cut short is removed; see `repairs`.
+        """Opens a run to go on with it. What a crash left half-written is removed; see `repairs`.
 
         Raises:
           DataError: no run is there, or a file of it is corrupt beyond the last line.
@@ -94,11 +93,19 @@ class RunFolder:
             _replace(metrics, kept)
             line = kept.count(b"\n") + 1
             repairs.append(f"{metrics}, line {line}: half-written ({len(fragment)} bytes), cut")
-        for part in sorted(path.glob(f"{TREES}/*.part")):
-            part.unlink()
+        for part in sorted((*path.glob(f"{TREES}/*.part"), *path.glob(f"{CHECKPOINTS}/*.part"))):
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
             repairs.append(f"{part}: half-written, removed")
         records = read_metrics(metrics)
         return cls(path, config, records[-1]["step"] if records else None, repairs)
+
+    def reconfigure(self, config: Mapping[str, Any]) -> None:
+        """Saves the options with which the run goes on."""
+        self.config = config
+        _write_json(self.path / CONFIG, config)
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Adds one record, on disk when this returns. NaN and infinity become null.
@@ -142,6 +149,18 @@ class RunFolder:
             if later > step:
                 trees_file(self.path, later).unlink()
         self.last_step = records[-1]["step"] if records else None
+
+
+def check_free(path: str | os.PathLike[str]) -> None:
+    """Checks that a new run may use a folder: it is missing, or holds no run.
+
+    Raises:
+      ConfigError: it holds a run already.
+    """
+    path = Path(path)
+    held = [name for name in (CONFIG, ABOUT, METRICS, TREES, CHECKPOINTS) if (path / name).exists()]
+    if held:
+        raise ConfigError(_taken(path, held))
 
 
 def trees_file(path: Path, step: int) -> Path:

@@ -24,8 +24,8 @@ def read_tasks(path: str | os.PathLike[str], needs: Sequence[str] = ("answer",))
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
         raise DataError(f"task file {path}: cannot be read: {error}") from error
     tasks: dict[str, Task] = {}
     for number, line in enumerate(lines, start=1):
@@ -44,9 +44,12 @@ def read_tasks(path: str | os.PathLike[str], needs: Sequence[str] = ("answer",))
         if not isinstance(data, dict):
             raise DataError(f"{where}: field 'data' must be an object, got {type(data).__name__}")
         for key in needs:
-            if key not in data:
+            if data.get(key) is None:
                 raise DataError(f"{where}: field 'data.{key}' is missing; it is needed to verify an answer")
-        name = str(record.get("id", f"line-{number}"))
+        name = record.get("id", f"line-{number}")
+        if not isinstance(name, (str, int)):
+            raise DataError(f"{where}: field 'id' must be a text or a whole number, got {name!r}")
+        name = str(name)
         if name in tasks:
             raise DataError(f"{where}: id {name!r} is taken by an earlier line; ids must differ")
         tasks[name] = Task(name, prompt, data)

@@ -226,8 +226,10 @@ def tree_from_json(record: Mapping[str, Any]) -> RolloutTree:
             step=int(record["step"]),
             success_at=float(record["success_at"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"a field of the tree is missing or malformed: {error!r}") from error
+    if not tree.nodes:
+        raise DataError("the tree has no nodes; the first one must be the prompt")
     for index, node in enumerate(tree.nodes):
         if node.parent != -1 if index == 0 else not 0 <= node.parent < index:
             raise DataError(f"node {index} names parent {node.parent}; a parent must come before its child")

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from treeroll import envs
 from treeroll.envs.atlas import compact, demonstrations
-from treeroll.learner.policy import TINY, Policy
+from treeroll.learner.policy import Policy
+from treeroll.models import TINY
 from treeroll.packing import TreeRow
 from treeroll.samplers.dialogue import PlainDialogue
 from treeroll.seeding import derive, generator
@@ -30,7 +31,6 @@ UNKNOWN, PAD = "<unk>", "<pad>"
 CONTEXT = 256
 WIDTH, LAYERS, HEADS, INNER = 128, 2, 4, 320
 ROPE_BASE = 1000.0
-TIED = False
 BATCH = 64
 SORTED = 10
 """Batches whose demonstrations are drawn together and sorted by length."""
@@ -39,7 +39,7 @@ RISE, FALL = 0.05, 0.3
 """Shares of the steps in which the learning rate rises at the start and falls at the end."""
 
 
-def warmup(out: Path | None = None, *, steps: int = 800, seed: int = 0, quiet: bool = False) -> Path:
+def warmup(out: Path | None = None, *, steps: int = 1200, seed: int = 0, quiet: bool = False) -> Path:
     """Trains the tiny model and saves it with its tokenizer.
 
     Args:
@@ -105,7 +105,7 @@ def build(vocabulary: Sequence[str]) -> Policy:
         num_key_value_heads=HEADS,
         max_position_embeddings=CONTEXT,
         rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
-        tie_word_embeddings=TIED,
+        tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.convert_tokens_to_ids(compact.STOP),
         pad_token_id=tokenizer.pad_token_id,

@@ -106,7 +106,7 @@ def test_vocabulary_holds_every_word_once() -> None:
 
 
 def test_world_has_its_sizes_and_is_made_once() -> None:
-    assert (len(WORLD.train), len(WORLD.test), WORLD.max_turns, WORLD.turn_tokens) == (12_000, 1_200, 6, 6)
+    assert (len(WORLD.train), len(WORLD.test), WORLD.max_turns, WORLD.turn_tokens) == (8_000, 1_200, 6, 6)
     assert load("atlas") is WORLD
     assert len({task.id for task in (*WORLD.train, *WORLD.test)}) == 13_200
 

@@ -1,9 +1,11 @@
 """The prose rendering: documents, search, parser, scores, the split by country, and whole episodes."""
 
+from collections import Counter
+
 import pytest
 
 from treeroll.envs import load
-from treeroll.envs.atlas import documents, facts, prose
+from treeroll.envs.atlas import Mix, atlas, documents, facts, prose
 from treeroll.envs.atlas.facts import RELATION
 from treeroll.envs.atlas.questions import Question
 from treeroll.envs.base import Done, Env, Forkable, Observation, continue_from, fork_point
@@ -27,32 +29,47 @@ def test_test_questions_start_in_held_out_countries_and_training_never_asks_abou
         assert FACTS.country(task.data["start"]) in held_out
     for task in WORLD.train:
         assert not {FACTS.country(entity) for entity in task.data["chain"][:-1]} & held_out
-    for example in prose.SHOWN:
+    for example in prose.shown(FACTS):
         assert not {FACTS.country(entity) for entity in example.chain[:-1]} & held_out
 
 
 def test_examples_show_every_relation_and_are_true() -> None:
-    assert {name for question in prose.SHOWN for name, _ in question.hops} == set(prose.PHRASES) == set(prose.STEPS)
-    for question in prose.SHOWN:
+    shown = {name for question in prose.shown(FACTS) for name, _ in question.hops}
+    assert shown == set(prose.PHRASES) == set(prose.MISSING)
+    for question in prose.shown(FACTS):
         for entity, (relation, _), value in zip(question.chain, question.hops, question.chain[1:], strict=False):
             assert FACTS.value(entity, relation) == value
 
 
 def test_examples_are_short_episodes_that_end() -> None:
     characters = len(WORLD.instructions)
-    for example, question in zip(WORLD.examples, prose.SHOWN, strict=True):
+    for example, question in zip(WORLD.examples, prose.shown(FACTS), strict=True):
         characters += len(example.prompt)
         for (action, observation), value in zip(example.turns, (*question.chain[1:], question.answer), strict=True):
             characters += len(action) + len(observation)
             assert "\n" not in action
+            assert prose.parse(action) is not None
             if observation:
                 assert documents.plain(FACTS, value) in observation
-        assert example.turns[-1] == (
-            f"Thought: The answer is {documents.plain(FACTS, question.answer)}. "
-            f"Action: finish[{documents.plain(FACTS, question.answer)}]",
-            "",
-        )
-    assert characters < 3600  # about 4 characters a token, 900 tokens
+        assert example.turns[-1][0].endswith(f", so finish[{documents.plain(FACTS, question.answer)}]")
+        assert example.turns[-1][1] == ""
+    assert characters < 2800  # about 4 characters a token, 700 tokens
+
+
+def test_a_demonstration_by_hand() -> None:
+    assert WORLD.examples[0].prompt == "What is the currency of the country where Mombasa is?"
+    assert WORLD.examples[0].turns == (
+        ("First I need the country, so search[country where Mombasa is]", "Mombasa is a city in Kenya."),
+        ("Now I need the currency, so search[currency of Kenya]", "The currency of Kenya is the Kenyan shilling."),
+        ("It is the Kenyan shilling, so finish[Kenyan shilling]", ""),
+    )
+
+
+def test_the_mix_is_easier_than_the_compact_one_and_can_be_set() -> None:
+    tiers = Counter(task.data["tier"] for task in WORLD.train)
+    assert tiers == {"easy": 6400, "frontier": 1200, "hard": 400}
+    hard = atlas("prose", train=20, test=10, mix=Mix(0.0, 0.0, 1.0))
+    assert {task.data["tier"] for task in (*hard.train, *hard.test)} == {"hard"}
 
 
 def test_question_wording() -> None:
@@ -82,15 +99,20 @@ def test_every_entity_has_a_document_in_ascii() -> None:
         assert documents.plain(FACTS, word).lower() in text.lower()
 
 
-def test_search_finds_the_fact_of_nearly_every_entity() -> None:
-    for relation, (_, wording) in prose.STEPS.items():
-        subjects = FACTS.values[relation]
-        hits = 0
-        for entity, value in subjects.items():
-            best = documents.search().best(wording.format(documents.plain(FACTS, entity)))
-            assert best is not None
-            hits += documents.plain(FACTS, value) in best.text and documents.plain(FACTS, entity) in str(best)
-        assert hits >= 0.97 * len(subjects), relation
+@pytest.mark.parametrize("relation", prose.PHRASES)
+def test_the_words_of_a_plain_question_find_the_fact(relation: str) -> None:
+    subjects = FACTS.values[relation]
+    hits = 0
+    for entity in subjects:
+        best = documents.search().best(prose.query(FACTS, relation, entity))
+        hits += best == documents.stated(FACTS, relation, entity)
+    assert hits >= 0.97 * len(subjects)
+
+
+def test_rare_words_find_another_fact() -> None:
+    best = documents.search().best("the largest customer of Germany")
+    assert best is not None
+    assert best != documents.stated(FACTS, "EXPORTS_TO", "germany")
 
 
 def test_search_without_known_words_finds_nothing() -> None:
@@ -108,6 +130,7 @@ def test_search_without_known_words_finds_nothing() -> None:
         ('Action: finish["Paris"] Observation: x', ("finish", "Paris")),
         ("Action: finish(Paris) and no more", ("finish", "Paris")),
         ("search[a] finish[b]", ("search", "a")),
+        ("<think>search[a] or finish[b]?</think> search[c]", ("search", "c")),
         ("Thought: research [x]", None),
         ("Action: finish[]", None),
         ("", None),
@@ -139,8 +162,7 @@ def test_an_agent_that_knows_the_relations_solves_the_test_questions() -> None:
         question = Question.from_data({**task.data, "answer": ""})
         env.reset(task)
         for entity, (relation, _), value in zip(question.chain, question.hops, question.chain[1:], strict=False):
-            query = prose.STEPS[relation][1].format(documents.plain(FACTS, entity))
-            result = env.step(f"Thought: next. Action: search[{query}]")
+            result = env.step(f"Next, search[{prose.query(FACTS, relation, entity)}]")
             assert isinstance(result, Observation)
             assert documents.plain(FACTS, value) in result.text
         assert len(question.hops) < WORLD.max_turns

@@ -9,7 +9,7 @@ from treeroll.envs.atlas.questions import MAX_ANSWER_SHARE, Mix, Question, gener
 from treeroll.errors import ConfigError
 
 FACTS = facts.load()
-DRAWN = generate(FACTS, {"train": 12_000, "test": 1_200}, seed=0, mix=Mix())
+DRAWN = generate(FACTS, {"train": 8_000, "test": 1_200}, seed=0, mix=Mix())
 
 
 def test_no_key_is_in_both_splits() -> None:

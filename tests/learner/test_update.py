@@ -1,5 +1,7 @@
 """The loss by hand, the update against autograd on whole rollouts, and what happens when numbers break."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from treeroll.errors import ConfigError, TrainingError
 from treeroll.learner.loss import clipped_loss
-from treeroll.learner.policy import Policy, check_model
-from treeroll.learner.update import Learner, micro_batches
+from treeroll.learner.policy import Policy
+from treeroll.learner.update import Learner, deal, micro_batches
+from treeroll.models import check_model
 from treeroll.packing import TreeRow
 
 
@@ -30,6 +33,7 @@ def row(prompt, completion, mask, advantage, behaviour=None):
     )  # fmt: skip
 
 
+FIELDS = [field.name for field in fields(TreeRow)]
 ROWS = [
     row([1, 2], [3, 4, 5, 6], [1, 1, 0, 1], 1.0),
     row([1, 2, 7], [8, 9], [1, 0], -0.5),
@@ -147,3 +151,16 @@ def test_a_model_directory_without_a_tokenizer_is_named(tmp_path):
         check_model(str(tmp_path))
     with pytest.raises(ConfigError, match="not a directory"):
         check_model(str(tmp_path / "nowhere"))
+
+
+def test_tasks_are_dealt_out_among_the_updates():
+    rows = [
+        TreeRow(*[getattr(one, name) for name in FIELDS[:5]], group, 0) for one, group in zip(ROWS, "aba", strict=True)
+    ]
+    parts = deal(rows, 2)
+    assert [[row.group_id for row in part] for part in parts] == [["a", "a"], ["b"]]
+    assert len(deal(rows, 5)) == 2
+    assert deal([], 3) == []
+    it = policy()
+    assert Learner(it, learning_rate=1e-3, updates=2).update(rows, 8).tokens == 8
+    assert it.version == 1

@@ -124,10 +124,11 @@ class TracePrefixes:
     For a prefix with predicted success probability V whose rollout ended with outcome r, k continuations gain
     g(k) = 1 - s^k with s = r V + (1-r)(1-V). Over counts k_i with sum_i k_i <= budget (in rollouts), the rule maximises
 
-        sum_i g_i(k_i) / c_i,   c_i = turns that a continuation from i is expected to take (1 without `per_cost`),
+        sum_i g_i(k_i) / c_i,   c_i = turns that a continuation from i is expected to take (1 unless `per_cost`),
 
-    exactly. So the rollouts of the budget are all spent, but on prefixes where a flip costs few turns; what that
-    saves shows in the meter, not here. (A budget in turns instead is `expand_prefixes(..., cost=c)`.)
+    exactly. The paper's rule is c = 1, and with a budget in rollouts that is right: dividing by the cost then only
+    prefers late prefixes, where a continuation is one turn long and little is left to decide (docs/experiments.md).
+    (A budget in turns, where the cost matters, is `expand_prefixes(..., cost=c)`.)
     """
 
     max_per_prefix: int | None = 2
@@ -139,7 +140,7 @@ class TracePrefixes:
 
     What is chosen then does not depend on how the bare rollout ended, and estimates from it have no selection bias.
     """
-    per_cost: bool = True
+    per_cost: bool = False
     """Divides gains by the predicted remaining turns."""
     skip_mixed: bool = False
     """Spends nothing on a tree whose bare rollouts hold a success and a failure already."""

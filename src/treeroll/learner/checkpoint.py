@@ -68,13 +68,18 @@ def read_predictor(folder: Path) -> dict[str, Any]:
         return {key: arrays[key].item() if arrays[key].ndim == 0 else arrays[key] for key in arrays.files}
 
 
+def checkpoints(run: Path) -> list[Path]:
+    """Returns a run's complete checkpoints, oldest first."""
+    return sorted((run / "checkpoints").glob("step-*[0-9]"), key=lambda folder: int(folder.name.removeprefix("step-")))
+
+
 def latest_checkpoint(run: Path) -> Path | None:
     """Returns a run's newest complete checkpoint, or None."""
-    found = sorted((run / "checkpoints").glob("step-*[0-9]"))
+    found = checkpoints(run)
     return found[-1] if found else None
 
 
 def prune_checkpoints(run: Path, keep: int) -> None:
     """Deletes all but a run's newest `keep` checkpoints."""
-    for folder in sorted((run / "checkpoints").glob("step-*[0-9]"))[:-keep]:
+    for folder in checkpoints(run)[:-keep]:
         shutil.rmtree(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from treeroll.errors import ConfigError
+from treeroll.models import check_model
 from treeroll.packing import TreeRow
-
-TINY = Path(__file__).parent.parent / "models" / "tiny"
-"""The packaged model, trained by `treeroll warmup` for the compact rendering of `atlas`."""
 
 
 @dataclass(eq=False)
@@ -101,40 +98,16 @@ def load_policy(name: str, *, device: str, dtype: str = "float32") -> Policy:
     Raises:
       ConfigError: no such model, no tokenizer beside it, or no causal LM in it.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path = check_model(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), attn_implementation="sdpa")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ConfigError(f"model {name!r} cannot be loaded: {error}") from error
     return Policy(model.to(device), tokenizer, name)
-
-
-def check_model(name: str) -> str:
-    """Returns where a model is to be loaded from, checked as far as can be without loading it.
-
-    Raises:
-      ConfigError: a directory that lacks its config, its weights or its tokenizer, or a path that does not exist.
-    """
-    path = TINY if name == "tiny" else Path(name).expanduser()
-    if not path.is_dir():
-        if name == "tiny" or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-            raise ConfigError(f"model {name!r}: {path} is not a directory. Name a model directory or a hub model")
-        return name
-    needed = {
-        "config.json": ["config.json"],
-        "weights": ["*.safetensors", "pytorch_model*.bin"],
-        "a tokenizer": ["tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"],
-    }
-    for what, patterns in needed.items():
-        if not any(list(path.glob(pattern)) for pattern in patterns):
-            raise ConfigError(
-                f"model {name!r}: {path} holds no {' or '.join(patterns)}, so {what} is missing. "
-                "Save the model and its tokenizer there with save_pretrained"
-            )
-    return str(path)
 
 
 def as_array(tensor: torch.Tensor) -> NDArray[np.float32]:

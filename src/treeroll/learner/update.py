@@ -19,9 +19,9 @@ class UpdateStats:
     """What an update did."""
 
     loss: float
-    """Value of the loss before the (last) optimizer step."""
+    """Value of the loss before each optimizer step, meaned over them."""
     grad_norm: float
-    """Norm of the gradient before clipping."""
+    """Norm of the gradient before clipping, meaned over the optimizer steps."""
     clip_share: float
     """Share of the trained tokens whose ratio was clipped, in [0, 1]."""
     kl: float
@@ -37,12 +37,16 @@ class Learner:
 
     Args:
       policy: what is trained; frozen parameters stay.
-      learning_rate: step size.
+      learning_rate: step size, once it has risen.
+      steps: policy updates of the whole run; the step size falls linearly to nothing by the last one. None: it stays.
+      rise: optimizer steps over which the step size rises to that, >= 1. AdamW's first steps move every weight by
+        the full step size whatever the gradient, which a trained policy does not survive unhurt.
       weight_decay: AdamW's.
       clip_low: lower clip distance of the ratio.
       clip_high: upper clip distance of the ratio.
       gradient_clip: largest gradient norm.
-      updates: optimizer steps per batch of rollouts, each over all rows.
+      updates: optimizer steps per call; the tasks are dealt out among them, so that each row is trained on once.
+        Small updates often learn more from the same rollouts than one large one (docs/experiments.md).
       micro_tokens: most tokens (rows x longest row) computed at once; lower it when memory runs out.
       temperature: that of the sampling distribution.
     """
@@ -52,6 +56,8 @@ class Learner:
         policy: Policy,
         *,
         learning_rate: float,
+        steps: int | None = None,
+        rise: int = 1,
         weight_decay: float = 0.0,
         clip_low: float = 0.2,
         clip_high: float = 0.28,
@@ -61,6 +67,7 @@ class Learner:
         temperature: float = 1.0,
     ) -> None:
         self.policy = policy
+        self.learning_rate, self.steps, self.rise = learning_rate, steps, rise
         self.clip_low, self.clip_high = clip_low, clip_high
         self.gradient_clip, self.updates = gradient_clip, updates
         self.micro_tokens, self.temperature = micro_tokens, temperature
@@ -79,12 +86,10 @@ class Learner:
           TrainingError: the loss or its gradient is not finite; the weights are as they were before the call's
             failing optimizer step.
         """
-        stats = UpdateStats(0.0, 0.0, 0.0, 0.0, 0.0, 0)
-        if rows:
-            for _ in range(self.updates):
-                stats = self._optimizer_step(rows, denominator)
+        parts = deal(rows, self.updates)
+        stats = [self._optimizer_step(part, denominator / len(parts)) for part in parts]
         self.policy.version += 1
-        return stats
+        return _mean(stats)
 
     def _optimizer_step(self, rows: Sequence[TreeRow], denominator: float) -> UpdateStats:
         self.policy.model.train()
@@ -112,14 +117,43 @@ class Learner:
         norm = float(torch.nn.utils.clip_grad_norm_(self.policy.trainable(), self.gradient_clip))
         if not np.isfinite(norm):
             raise self._broken("gradient norm", norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._step_size()
         self.optimizer.step()
         return UpdateStats(total, norm, clipped / tokens, divergence / tokens, entropy / tokens, tokens)
+
+    def _step_size(self) -> float:
+        """Returns the next step size, from AdamW's own count (which its checkpoints hold) and the policy's version."""
+        taken = max((int(state["step"]) for state in self.optimizer.state.values()), default=0)
+        risen = min(1.0, (taken + 1) / self.rise)
+        left = 1.0 if self.steps is None else max(0.0, 1 - self.policy.version / self.steps)
+        return self.learning_rate * risen * left
 
     def _broken(self, what: str, value: float) -> TrainingError:
         return TrainingError(
             f"the {what} is {value} at policy version {self.policy.version}; this update was not applied. "
             "Lower learner.learning_rate, or go on from the last checkpoint with --resume"
         )
+
+
+def deal(rows: Sequence[TreeRow], parts: int) -> list[list[TreeRow]]:
+    """Returns the rows in at most `parts` parts that share no task, tasks dealt out in turn; no part is empty."""
+    tasks = list(dict.fromkeys(row.group_id for row in rows))
+    place = {task: index % parts for index, task in enumerate(tasks)}
+    return [[row for row in rows if place[row.group_id] == part] for part in range(min(parts, len(tasks)))]
+
+
+def _mean(stats: Sequence[UpdateStats]) -> UpdateStats:
+    """Returns the statistics of several optimizer steps as one: sums, norms meaned, shares weighted by tokens."""
+    if not stats:
+        return UpdateStats(0.0, 0.0, 0.0, 0.0, 0.0, 0)
+    tokens = np.array([part.tokens for part in stats], dtype=np.float64)
+    shares = {
+        name: float(np.dot([getattr(part, name) for part in stats], tokens) / tokens.sum())
+        for name in ("clip_share", "kl", "entropy")
+    }
+    losses, norms = ([getattr(part, name) for part in stats] for name in ("loss", "grad_norm"))
+    return UpdateStats(loss=float(np.mean(losses)), grad_norm=float(np.mean(norms)), tokens=int(tokens.sum()), **shares)
 
 
 def micro_batches(rows: Sequence[TreeRow], micro_tokens: int) -> Iterator[list[TreeRow]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treeroll.envs.base import Example
-from treeroll.errors import ConfigError, SamplerError
+from treeroll.errors import ConfigError
 
 
 class PlainDialogue:
@@ -43,13 +43,17 @@ class PlainDialogue:
 class ChatDialogue:
     """The model's own chat template: instructions and examples first, observations as messages of the user.
 
+    A history holds the tokens as they were sampled. Where a template would leave something out of earlier answers
+    (Qwen3 drops their thoughts), it stays in: a child's tokens must extend its parent's.
+
     Args:
       tokenizer: a Hugging Face tokenizer with a chat template.
       instructions: told before the first question.
       examples: demonstrations, shown as earlier conversations.
 
     Raises:
-      ConfigError: no chat template, or one that does not only append as a conversation grows.
+      ConfigError: no chat template, one that refuses such a conversation, one that rewrites earlier messages as it
+        grows, or one that ends an answer with no token of its own.
     """
 
     def __init__(self, tokenizer: Any, instructions: str, examples: Sequence[Example]) -> None:
@@ -59,20 +63,18 @@ class ChatDialogue:
             )
         self._tokenizer = tokenizer
         self._opening = _messages(instructions, examples)
-        probe = [*self._opening, {"role": "user", "content": "Q"}]
-        answered = [*probe, {"role": "assistant", "content": "A"}]
-        self._before = self._render(answered)
-        self._probe = answered
-        stop = tokenizer.eos_token_id
-        if stop is None:
-            raise ConfigError("this tokenizer has no end-of-sequence token, so no turn could end")
-        self.stop_ids = frozenset([int(stop)])
-        self._stop_text = str(tokenizer.convert_ids_to_tokens(int(stop)))
-        if not self._before.startswith(self._render(probe, generate=True)) or self._stop_text not in self._tail("x"):
+        self._asked = [*self._opening, {"role": "user", "content": "Q"}]
+        self._before = self._render(self._asked)
+        tail = self._tail("x")
+        # The token that ends an answer is the template's; the tokenizer's end of sequence may be another one.
+        stop = int(_encode(tokenizer, tail)[0])
+        if stop not in tokenizer.all_special_ids:
             raise ConfigError(
-                "the chat template rewrites what came before as a conversation grows, so tokens would not be exact. "
-                "Use sampling.dialogue=completion"
+                f"the chat template ends an answer with {tail[:20]!r}, which is no special token, so no turn could "
+                "end. Use sampling.dialogue=completion"
             )
+        self._stop_text = str(tokenizer.convert_ids_to_tokens(stop))
+        self.stop_ids = frozenset([stop] if tokenizer.eos_token_id is None else [stop, int(tokenizer.eos_token_id)])
 
     def prompt(self, question: str) -> NDArray[np.int32]:
         messages = [*self._opening, {"role": "user", "content": question}]
@@ -87,35 +89,65 @@ class ChatDialogue:
 
     def _tail(self, observation: str) -> str:
         """Returns what the template writes after an answer: its end, the observation, the next turn's start."""
-        grown = self._render([*self._probe, {"role": "user", "content": f"Observation: {observation}"}], generate=True)
-        answer = self._before.rstrip().removesuffix(self._stop_text)
-        if not grown.startswith(answer):
-            raise SamplerError("the chat template rewrites earlier messages; use sampling.dialogue=completion")
-        return grown[len(answer) :]
+        messages = [
+            *self._asked,
+            {"role": "assistant", "content": _ANSWER},
+            {"role": "user", "content": f"Observation: {observation}"},
+        ]
+        grown = self._render(messages, generate=True)
+        place = grown.find(_ANSWER, len(self._before))
+        if not grown.startswith(self._before) or place < 0:
+            raise ConfigError(
+                "the chat template rewrites what came before as a conversation grows, so tokens would not be exact. "
+                "Use sampling.dialogue=completion"
+            )
+        return grown[place + len(_ANSWER) :].lstrip(" ")
 
     def _render(self, messages: list[dict[str, str]], *, generate: bool = False) -> str:
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate))
+        from jinja2 import TemplateError
+
+        try:
+            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate))
+        except TemplateError as error:
+            raise ConfigError(
+                f"the chat template refuses a conversation of system, user and assistant: {error}. "
+                "Use sampling.dialogue=completion"
+            ) from error
+
+
+_ANSWER = "@answer@"
+"""Stands for an answer while the template is asked what it writes after one."""
 
 
 class CompletionDialogue:
     """Plain text with examples, one line a turn, for base models and for small ones.
 
+        Question: ...
+        Thought: <turn>
+        Observation: ...
+        Thought: <turn>
+
+    The label of a turn is written for the model, so that a small one does not go on with an observation instead.
+
     Args:
       tokenizer: a Hugging Face tokenizer.
       instructions: the first lines of the text.
       examples: demonstrations, written as the episode will be.
+
+    Raises:
+      ConfigError: no token of the tokenizer holds a line break, so no turn could end.
     """
+
+    TURN = "Thought:"
 
     def __init__(self, tokenizer: Any, instructions: str, examples: Sequence[Example]) -> None:
         self._tokenizer = tokenizer
         blocks = [instructions] if instructions else []
         for example in examples:
-            lines = [f"Question: {example.prompt}"]
+            text = self._question(example.prompt)
             for action, observation in example.turns:
-                lines.append(action)
-                if observation:
-                    lines.append(f"Observation: {observation}")
-            blocks.append("\n".join(lines))
+                text += f" {action}\n" + (self._answered(observation) if observation else "")
+            blocks.append(text.rstrip("\n"))
         self._opening = "\n\n".join([*blocks, ""])
         words = tokenizer.batch_decode([[index] for index in range(len(tokenizer))])
         self.stop_ids = frozenset(index for index, word in enumerate(words) if "\n" in word)
@@ -127,14 +159,20 @@ class CompletionDialogue:
         self._newline = np.asarray(newline, np.int32)
 
     def prompt(self, question: str) -> NDArray[np.int32]:
-        return _encode(self._tokenizer, f"{self._opening}Question: {question}\n")
+        return _encode(self._tokenizer, self._opening + self._question(question))
 
     def action(self, token_ids: NDArray[np.int32]) -> str:
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=True)).strip()
 
     def observation(self, text: str, *, stopped: bool) -> NDArray[np.int32]:
-        ids = _encode(self._tokenizer, f"Observation: {text}\n")
+        ids = _encode(self._tokenizer, self._answered(text))
         return ids if stopped else np.concatenate([self._newline, ids])
+
+    def _question(self, question: str) -> str:
+        return f"Question: {question}\n{self.TURN}"
+
+    def _answered(self, observation: str) -> str:
+        return f"Observation: {observation}\n{self.TURN}"
 
 
 def _messages(instructions: str, examples: Sequence[Example]) -> list[dict[str, str]]:

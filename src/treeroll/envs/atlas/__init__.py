@@ -37,7 +37,7 @@ def atlas(
       seed: which questions are drawn. The split does not depend on it.
       train: number of training tasks.
       test: number of held-out tasks.
-      mix: shares of the tiers of difficulty.
+      mix: shares of the tiers of difficulty; by default `Mix()` for compact, `prose.MIX` for prose.
       data: JSONL file of tasks to train on instead of the world's own (see `treeroll.tasks.read_tasks`).
 
     Raises:
@@ -49,7 +49,8 @@ def atlas(
         raise ConfigError(f"atlas: unknown rendering {rendering!r}.{did_you_mean(rendering, list(_RENDERINGS))}")
     if min(train, test) < 1:
         raise ConfigError(f"atlas: train={train}, test={test}: both need at least 1 task")
-    world = _RENDERINGS[rendering](seed, train, test, Mix() if mix is None else mix)
+    make, default = _RENDERINGS[rendering]
+    world = make(seed, train, test, default if mix is None else mix)
     return world if data is None else replace(world, train=_own_tasks(data, rendering))
 
 
@@ -117,4 +118,4 @@ def _tasks(make: Callable[[str, Question], Task], drawn: list[Question], name: s
     return tuple(make(f"{name}-{index:05d}", question) for index, question in enumerate(drawn))
 
 
-_RENDERINGS = {"compact": _compact, "prose": _prose}
+_RENDERINGS = {"compact": (_compact, Mix()), "prose": (_prose, prose.MIX)}

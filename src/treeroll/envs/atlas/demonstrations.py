@@ -26,7 +26,7 @@ Turns = list[tuple[str, str]]
 class Noise:
     """How often the demonstrator does the right thing; probabilities."""
 
-    alias: tuple[float, float, float, float] = (0.995, 0.95, 0.45, 0.06)
+    alias: tuple[float, float, float, float] = (0.995, 0.95, 0.45, 0.1)
     """Reads alias 0..3 as its true relation, else as another relation of the same domain."""
     tool: tuple[float, float, float, float] = (0.97, 0.97, 0.85, 0.85)
     """Takes the tool of the relation it has in mind, for a hop worded with alias 0..3."""

@@ -1,10 +1,10 @@
-"""The facts as short documents in English, and a BM25 search over all of them."""
+"""The facts as short documents in English, one fact each, and a BM25 search over all of them."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,13 +34,35 @@ WHOSE = {
 """Type -> the relation that leads to it, and how its document says so."""
 
 
+STATED = {
+    "CITY_OF": ("{}", "{} is a city in {}."),
+    "GOVERNS": ("{}", "{} is the head of government of {}."),
+    "HIGHEST_POINT_OF": ("{}", "{} is the highest point of {}."),
+    "HIGHEST_POINT": ("Highest point of {}", "The highest point of {} is {}."),
+    "LONGEST_BORDER": ("Longest land border of {}", "The longest land border of {} is with {}."),
+    "LARGEST_OTHER_CITY": ("Largest other city of {}", "The largest city of {} beside the capital is {}."),
+    "CAPITAL": ("Capital of {}", "The capital of {} is {}."),
+    "LEADER": ("Head of government of {}", "The head of government of {} is {}."),
+    "LANGUAGE": ("Main official language of {}", "The main official language of {} is {}."),
+    "CURRENCY": ("Currency of {}", "The currency of {} is {}."),
+    "EXPORTS_TO": ("Main export partner of {}", "The main export partner of {} is {}."),
+    "IMPORTS_FROM": ("Main import partner of {}", "The main import partner of {} is {}."),
+    "TOP_EXPORT": ("Top export product of {}", "The top export product of {} is {}."),
+    "UTC_OFFSET": ("Standard time of {}", "The standard time of {} is {}."),
+    "NEAREST_ABROAD": ("Nearest large city abroad of {}", "The nearest large city abroad of {} is {}."),
+    "NEXT_HIGHER": ("Next higher than {}", "The next higher national high point after {} is {}."),
+}
+"""Relation -> title and text of the document that states it, for a subject and its value."""
+
+
 @dataclass(frozen=True)
 class Document:
     title: str
+    """What the text is about; the index weighs its words, the reader does not see it."""
     text: str
 
     def __str__(self) -> str:
-        return f"{self.title}: {self.text}"
+        return self.text
 
 
 def plain(facts: Facts, entity: str) -> str:
@@ -59,68 +81,36 @@ def noun(facts: Facts, entity: str) -> str:
 def documents() -> tuple[Document, ...]:
     """Returns at least one document for every entity, in a fixed order."""
     facts = load_facts()
-    makers = {"country": _country, "city": _city, "person": _person, "mountain": _mountain}
-    found = []
+    found = [stated(facts, relation, entity) for relation in STATED for entity in sorted(facts.values[relation])]
     for kind in sorted(facts.names):
         for entity in sorted(facts.names[kind]):
-            found += makers[kind](facts, entity) if kind in makers else [_value(facts, kind, entity)]
+            found += _described(facts, kind, entity)
     return tuple(found)
 
 
-def _clauses(facts: Facts, entity: str, wordings: Mapping[str, str]) -> str:
-    """Returns one sentence for each relation that the entity has."""
-    return " ".join(
-        wording.format(noun(facts, value)) for name, wording in wordings.items() if (value := facts.value(entity, name))
-    )
+def stated(facts: Facts, relation: str, entity: str) -> Document:
+    """Returns the document that says what the value of an entity's relation is."""
+    title, text = STATED[relation]
+    value = noun(facts, facts.values[relation][entity])
+    return Document(title.format(plain(facts, entity)), _first_upper(text.format(noun(facts, entity), value)))
 
 
-def _country(facts: Facts, entity: str) -> list[Document]:
-    name, about = plain(facts, entity), facts.about[entity]
-    subject = _first_upper(noun(facts, entity))
-    people = f"It has {_amount(about['population'])} people."
-    land = {
-        "HIGHEST_POINT": "Its highest point is {}.",
-        "LONGEST_BORDER": "Its longest land border is with {}.",
-        "LARGEST_OTHER_CITY": "Its largest city beside the capital is {}.",
-    }
-    state = {
-        "CAPITAL": f"The capital of {noun(facts, entity)} is {{}}.",
-        "LEADER": "The leader, its head of government, is {}.",
-        "LANGUAGE": "The main official language is {}.",
-    }
-    trade = {
-        "CURRENCY": f"The currency of {noun(facts, entity)} is {{}}.",
-        "EXPORTS_TO": "The main export partner is {}.",
-        "IMPORTS_FROM": "The main import partner is {}.",
-        "TOP_EXPORT": "The top export product is {}.",
-    }
-    where = f"{subject} lies in the region {about['region']} and covers {_amount(about['area_km2'])} sq km."
-    return [
-        Document(f"Geography of {name}", f"{where} {people} {_clauses(facts, entity, land)}".strip()),
-        Document(f"Government of {name}", _clauses(facts, entity, state)),
-        Document(f"Economy of {name}", _clauses(facts, entity, trade)),
-    ]
-
-
-def _city(facts: Facts, entity: str) -> list[Document]:
-    name, home = plain(facts, entity), facts.values["CITY_OF"][entity]
-    more = {"UTC_OFFSET": "Its standard time is {}.", "NEAREST_ABROAD": "The nearest large city abroad is {}."}
-    people = f"It has {_amount(facts.about[entity]['population'])} people."
-    return [Document(name, f"{name} is a city in {noun(facts, home)}. {people} {_clauses(facts, entity, more)}")]
-
-
-def _person(facts: Facts, entity: str) -> list[Document]:
-    name, land = plain(facts, entity), noun(facts, facts.values["GOVERNS"][entity])
-    since = f" since {year}" if (year := facts.value(entity, "SINCE")) else ""
-    office = plain(facts, facts.values["OFFICE"][entity])
-    return [Document(name, f"{name} is the head of government of {land}, as {office}{since}.")]
-
-
-def _mountain(facts: Facts, entity: str) -> list[Document]:
-    name, home = plain(facts, entity), noun(facts, facts.values["HIGHEST_POINT_OF"][entity])
-    more = _clauses(facts, entity, {"NEXT_HIGHER": "The next higher national high point is {}."})
-    height = f"It is {facts.about[entity]['height_m']:,} m high."
-    return [Document(name, f"{name} is the highest point of {home}. {height} {more}".strip())]
+def _described(facts: Facts, kind: str, entity: str) -> list[Document]:
+    """Returns what else is told about an entity: numbers, an office, or whose it is."""
+    if kind in WHOSE:
+        return [_value(facts, kind, entity)]
+    name, subject = plain(facts, entity), _first_upper(noun(facts, entity))
+    about = facts.about.get(entity, {})
+    if kind == "person":
+        since = f" since {year}" if (year := facts.value(entity, "SINCE")) else ""
+        return [Document(f"Office of {name}", f"{name} is {plain(facts, facts.values['OFFICE'][entity])}{since}.")]
+    if kind == "mountain":
+        return [Document(f"Height of {name}", f"{name} is {about['height_m']:,} m high.")]
+    people = Document(f"Population of {name}", f"{subject} has {_amount(about['population'])} people.")
+    if kind == "city":
+        return [people]
+    land = f"{subject} lies in the region {about['region']} and covers {_amount(about['area_km2'])} sq km."
+    return [people, Document(f"Area of {name}", land)]
 
 
 def _value(facts: Facts, kind: str, entity: str) -> Document:

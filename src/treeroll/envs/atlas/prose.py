@@ -1,12 +1,13 @@
 """The prose rendering of `atlas`: questions in English, documents and a search over them, for real models.
 
-    turn         Thought: what is missing. Action: search[query]
-                 Thought: what is known. Action: finish[answer]
-    observation  the title and the text of the best document (BM25 over all of them)
+    turn         First I need the country, so search[country where Mombasa is]
+                 It is Kenya, so finish[Kenya]
+    observation  the text of the best document (BM25 over all of them), one fact: Mombasa is a city in Kenya.
 
 A turn is one line. The first `search[...]` or `finish[...]` in it counts, whatever is around it; brackets may be
-round and the last one may be missing. The reward is 1 where the answer equals the right one after SQuAD-style
-normalisation, else 0. The split is by country: see `Divided`.
+round and the last one may be missing. With plain words a question is its own best query; rare ones (aliases 2 and
+3) often find another fact and must be translated, which is what there is to learn. The reward is 1 where the answer
+equals the right one after SQuAD-style normalisation, else 0. The split is by country: see `Divided`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from functools import cached_property
 
 from treeroll.envs.atlas.documents import noun, plain, search
 from treeroll.envs.atlas.facts import RELATION, Facts
-from treeroll.envs.atlas.questions import Question, Split
+from treeroll.envs.atlas.questions import Mix, Question, Split
 from treeroll.envs.base import Done, Example, Observation
 from treeroll.errors import EnvError
 from treeroll.seeding import derive
@@ -32,12 +33,13 @@ TEST_SHARE = 0.2
 """Share of the countries whose questions are held out."""
 HUB = 8
 """Countries that at least so many others trade with or border on stay in training, or few chains would be left."""
-NOTHING = "No document found. Search for a name."
-INVALID = "Invalid action. Write Thought: ... Action: search[query] or Action: finish[answer]"
-INSTRUCTIONS = (
-    "Answer the question with facts from the search tool. Each turn is one line: a thought, then one action.\n"
-    "search[query] shows the best document. finish[answer] gives the answer, a name only."
-)
+NOTHING = "Nothing found."
+INVALID = "No action."
+"""Short and free of words that a small model would copy into its next turn."""
+INSTRUCTIONS = "Answer the question. Search for one fact at a time. Give the answer as a name only."
+MIX = Mix(easy=0.8, frontier=0.15, hard=0.05)
+"""Tiers of the questions unless the caller says otherwise. Easier than the compact default: nothing has warmed the
+model up, and a small one solves about a third of the easy questions and next to none of the hard ones."""
 
 PHRASES: dict[str, tuple[str, str, str, str]] = {
     "CITY_OF": (
@@ -167,8 +169,11 @@ _ACTION = re.compile(r"\b(search|finish)\s*([\[(])([^\]\n]*)", re.IGNORECASE)
 
 
 def parse(action: str) -> tuple[str, str] | None:
-    """Returns (`search` or `finish`, argument) of a turn; None where it has no action or an empty argument."""
-    match = _ACTION.search(action)
+    """Returns (`search` or `finish`, argument) of a turn; None where it has no action or an empty argument.
+
+    What a model thinks between `<think>` and `</think>` is not searched for actions.
+    """
+    match = _ACTION.search(action.rpartition("</think>")[2])
     if match is None:
         return None
     tool, bracket, argument = match.groups()
@@ -218,54 +223,64 @@ class ProseEnv:
 
 # Examples -------------------------------------------------------------------------------------------------------
 
-SHOWN = (
-    Question(
-        "easy", ("mombasa", "kenya", "ethiopia", "birr"), (("CITY_OF", 0), ("LONGEST_BORDER", 0), ("CURRENCY", 0))
-    ),
-    Question(
-        "easy",
-        ("mia_mottley", "barbados", "united_states", "washington_dc"),
-        (("GOVERNS", 0), ("EXPORTS_TO", 0), ("CAPITAL", 0)),
-    ),
-    Question(
-        "easy",
-        ("mount_fuji", "japan", "china", "li_qiang"),
-        (("HIGHEST_POINT_OF", 0), ("IMPORTS_FROM", 0), ("LEADER", 0)),
-    ),
-    Question("easy", ("brazil", "portuguese"), (("LANGUAGE", 0),)),
+SHOWN: tuple[tuple[str, ...], ...] = (
+    ("mombasa", "CITY_OF", "CURRENCY"),
+    ("brazil", "LANGUAGE"),
+    ("mia_mottley", "GOVERNS", "EXPORTS_TO"),
+    ("mount_fuji", "HIGHEST_POINT_OF", "LEADER"),
+    ("pakistan", "IMPORTS_FROM", "CURRENCY"),
+    ("lima", "CITY_OF"),
+    ("kenya", "LONGEST_BORDER", "CAPITAL"),
 )
-"""Chains of the examples: together they show every relation of `PHRASES`, all in training countries."""
-STEPS = {
-    "CITY_OF": ("the country of {}", "{}"),
-    "GOVERNS": ("the country led by {}", "{}"),
-    "HIGHEST_POINT_OF": ("the country of {}", "{}"),
-    "LONGEST_BORDER": ("the longest land border of {}", "{} longest land border"),
-    "EXPORTS_TO": ("the main export partner of {}", "{} main export partner"),
-    "IMPORTS_FROM": ("the main import partner of {}", "{} main import partner"),
-    "CAPITAL": ("the capital of {}", "{} capital"),
-    "CURRENCY": ("the currency of {}", "{} currency"),
-    "LANGUAGE": ("the official language of {}", "{} official language"),
-    "LEADER": ("the leader of {}", "{} head of government"),
+"""Starts and relations of the examples: together they show every relation of `PHRASES`, in training countries."""
+MISSING = {
+    "CITY_OF": "country",
+    "GOVERNS": "country",
+    "HIGHEST_POINT_OF": "country",
+    "LONGEST_BORDER": "neighbour",
+    "EXPORTS_TO": "main export partner",
+    "IMPORTS_FROM": "main import partner",
+    "CAPITAL": "capital",
+    "CURRENCY": "currency",
+    "LANGUAGE": "main official language",
+    "LEADER": "head of government",
 }
-"""Relation -> what a thought says is missing, and the query for it."""
+"""Relation -> what a thought calls its value."""
+
+
+def shown(facts: Facts) -> tuple[Question, ...]:
+    """Returns the questions of the examples."""
+    questions = []
+    for start, *relations in SHOWN:
+        chain = [start]
+        for relation in relations:
+            chain.append(facts.values[relation][chain[-1]])
+        questions.append(Question("easy", tuple(chain), tuple((relation, 0) for relation in relations)))
+    return tuple(questions)
+
+
+def query(facts: Facts, relation: str, entity: str) -> str:
+    """Returns the search for a relation's value, in the words of a plain question."""
+    return PHRASES[relation][0].format(noun(facts, entity)).removeprefix("the ")
 
 
 def demonstrate(facts: Facts, question: Question) -> Example:
-    """Returns the question and the turns of an agent that knows what to ask, played with the real search."""
+    """Returns the question and the turns of an agent that knows what to ask, played with the real search.
+
+    A turn's first word says whether more is needed, and its action follows without a full stop between them: a
+    small model that has ended a sentence tends to end its turn there, before the action.
+    """
     env = ProseEnv()
     env.reset(Task("example", prompt(facts, question), {"answer": plain(facts, question.answer)}))
-    turns = []
+    turns: list[tuple[str, str]] = []
     for entity, (relation, _) in zip(question.chain, question.hops, strict=False):
-        need, query = STEPS[relation]
-        need, query = need.format(noun(facts, entity)), query.format(plain(facts, entity))
-        action = f"Thought: I need {need}. Action: search[{query}]"
-        result = env.step(action)
-        turns.append((action, result.text))
-    answer = plain(facts, question.answer)
-    turns.append((f"Thought: The answer is {answer}. Action: finish[{answer}]", ""))
+        when = "Now" if turns else "First"
+        action = f"{when} I need the {MISSING[relation]}, so search[{query(facts, relation, entity)}]"
+        turns.append((action, env.step(action).text))
+    turns.append((f"It is {noun(facts, question.answer)}, so finish[{plain(facts, question.answer)}]", ""))
     return Example(prompt(facts, question), tuple(turns))
 
 
 def examples(facts: Facts) -> tuple[Example, ...]:
     """Returns the demonstrations for the prompt of a real model, one for each chain of `SHOWN`."""
-    return tuple(demonstrate(facts, question) for question in SHOWN)
+    return tuple(demonstrate(facts, question) for question in shown(facts))

@@ -38,9 +38,9 @@ TEST_SHARE = 0.15
 class Mix:
     """Shares of the tiers among the questions; they add up to 1."""
 
-    easy: float = 0.5
-    frontier: float = 0.15
-    hard: float = 0.35
+    easy: float = 0.4
+    frontier: float = 0.3
+    hard: float = 0.3
 
     def __post_init__(self) -> None:
         shares = asdict(self)
