@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from treeroll.build import Parts
-from treeroll.run import evaluate, train_step
+from treeroll.step import evaluate, train_step
 from treeroll.samplers.base import Prefix, Turn, TurnRequest
 
 CACHE = 16384

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from treeroll import cli
+from treeroll import cli, methods
 from treeroll.config import Config
 from treeroll.errors import TreerollError
 
@@ -28,9 +28,9 @@ def test_its_options_are_valid_and_branch_in_both_steps(script):
     config = Config.resolve(script.OPTIONS)
     assert (config.steps, config.method, config.world.rendering) == (2, "trace", "prose")
     assert config.sampling.dialogue == "completion"
-    bare = config.budget.rollouts // 2
-    assert config.budget.continuations == 1.0
+    bare = methods.get("trace").bare_rollouts(config.budget.rollouts, config.budget.continuations)
     assert bare % config.budget.group == 0
+    assert bare < config.budget.rollouts
     assert bare // config.budget.group <= config.budget.pool
 
 

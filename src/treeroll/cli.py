@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     warmup = commands.add_parser("warmup", allow_abbrev=False, help="make the packaged tiny model again")
     warmup.add_argument("--out", type=Path, metavar="DIR", help="where to save it [the package's own folder]")
-    warmup.add_argument("--steps", type=int, default=1200, help="optimizer steps [1200]")
+    warmup.add_argument("--steps", type=int, default=1600, help="optimizer steps [1600]")
     warmup.add_argument("--seed", type=int, default=0, help="seed [0]")
     warmup.set_defaults(run=_warmup)
 

@@ -39,7 +39,7 @@ RISE, FALL = 0.05, 0.3
 """Shares of the steps in which the learning rate rises at the start and falls at the end."""
 
 
-def warmup(out: Path | None = None, *, steps: int = 1200, seed: int = 0, quiet: bool = False) -> Path:
+def warmup(out: Path | None = None, *, steps: int = 1600, seed: int = 0, quiet: bool = False) -> Path:
     """Trains the tiny model and saves it with its tokenizer.
 
     Args:
@@ -105,7 +105,7 @@ def build(vocabulary: Sequence[str]) -> Policy:
         num_key_value_heads=HEADS,
         max_position_embeddings=CONTEXT,
         rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=tokenizer.convert_tokens_to_ids(compact.STOP),
         pad_token_id=tokenizer.pad_token_id,

@@ -156,8 +156,8 @@ def test_blind_choice_ignores_the_outcome() -> None:
 
 def test_cost_decides_between_equal_flips() -> None:
     knows = oracle({1: 0.5, 2: 0.6, 4: 0.5, 5: 0.4}, {1: 3.0, 2: 1.0, 4: 3.0, 5: 1.0})
-    assert chosen(TracePrefixes(max_per_prefix=1).allocate([TWO], 2, knows, rng())) == {2: 1, 5: 1}
-    plain = TracePrefixes(max_per_prefix=1, per_cost=False).allocate([TWO], 2, knows, rng())
+    assert chosen(TracePrefixes(max_per_prefix=1, per_cost=True).allocate([TWO], 2, knows, rng())) == {2: 1, 5: 1}
+    plain = TracePrefixes(max_per_prefix=1).allocate([TWO], 2, knows, rng())
     assert chosen(plain) == {1: 1, 4: 1}
 
 
