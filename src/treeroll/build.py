@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
 from treeroll import credit, envs, methods, predictor
 from treeroll.allocation.base import Allocator
@@ -82,6 +83,8 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
     _hide_progress()
     policy.name = config.model
     torch.set_num_threads(config.threads or (1 if policy.parameters < SMALL else os.cpu_count() or 1))
+    # The predictor's matrices are small whatever the model: a second BLAS thread only waits for the first.
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
     if config.learner.train_layers is not None:
         policy.train_top_layers(config.learner.train_layers)
     dialogue = load_dialogue(config, world, policy)

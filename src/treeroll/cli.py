@@ -13,7 +13,7 @@ from treeroll.errors import ConfigError, MissingExtraError, TreerollError, requi
 OK, FAILED, INTERRUPTED = 0, 2, 130
 
 _PACKAGES = {
-    "train": ("torch", "transformers", "tokenizers", "safetensors", "pydantic", "rich", "bm25s"),
+    "train": ("torch", "transformers", "tokenizers", "safetensors", "pydantic", "rich", "bm25s", "threadpoolctl"),
     "report": ("jinja2", "matplotlib"),
 }
 

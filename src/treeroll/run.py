@@ -58,7 +58,8 @@ def _loop(parts: Parts, folder: RunFolder, *, done: int, carried: int) -> Path:
         for repair in folder.repairs:
             view.note(repair)
         if done == 0 and folder.last_step is None:
-            record = {"step": 0, **identity(parts), "heldout": evaluate(parts), "seconds": parts.clock.take()}
+            start = {"spent": asdict(parts.engine.spent), "heldout": evaluate(parts)}
+            record = {"step": 0, **identity(parts), **start, "seconds": parts.clock.take()}
             folder.append_metrics(record)
             view.show(record)
         while step < config.steps and not stop.requested:
