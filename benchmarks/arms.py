@@ -14,8 +14,8 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from treeroll.build import Parts
-from treeroll.step import evaluate, train_step
 from treeroll.samplers.base import Prefix, Turn, TurnRequest
+from treeroll.step import evaluate, train_step
 
 CACHE = 16384
 """Tokens that the paged cache holds: several times what a step needs, so that nothing is ever evicted."""

@@ -33,7 +33,7 @@ OPTIONS = [
     "learner.learning_rate=2e-5",
     "learner.rise=1",
     "learner.micro_tokens=4096",
-    "evaluation.tasks=16",
+    "evaluation.tasks=32",
     "predictor.warmup=0",
 ]
 """What fits two CPU cores and 15 minutes; anything of it can be set anew on the command line.

@@ -40,7 +40,9 @@ def test_train_prints_the_path_last(run, capsys):
     assert run.calls[0].method == "trace"
 
 
-def test_flags_and_overrides_in_every_form(run):
+def test_flags_and_overrides_in_every_form(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my tasks.jsonl").write_text('{"prompt": "Q ? T", "data": {"answer": "paris"}}\n')
     words = "train --method grpo --steps=3 --budget.rollouts 64 learner.credit=sibling-tree --checkpoint-every=7"
     assert cli.main([*words.split(), "--seed", "5", "--rendering", "prose", "--data", "my tasks.jsonl"]) == 0
     config = run.calls[0]

@@ -12,7 +12,10 @@ from treeroll.methods import RoundOptions
 def test_defaults():
     config = Config.resolve()
     assert (config.method, config.env, config.model, config.steps, config.seed) == ("trace", "atlas", "tiny", 80, 0)
-    assert (config.predictor.name, config.learner.credit, config.budget.continuations) == ("head", "sibling-tree", 1.0)
+    assert (config.predictor.name, config.learner.credit, config.budget.continuations) == ("head", "sibling-tree", 0.5)
+    assert (config.budget.rollouts, config.budget.group, config.budget.min_group) == (128, 8, 4)
+    learner = config.learner
+    assert (learner.learning_rate, learner.rise, learner.schedule) == (1.5e-3, 15, "linear")
 
 
 def test_round_options_have_the_same_defaults_as_the_library():
@@ -32,6 +35,13 @@ def test_a_method_sets_its_own_parts():
     config = Config.resolve(["method=grpo"])
     assert (config.predictor.name, config.learner.credit, config.budget.continuations) == ("constant", "group", 0.0)
     assert config == Config(method="grpo")
+
+
+def test_a_model_of_ones_own_learns_in_small_steps_unless_told_otherwise():
+    assert Config.resolve(["model=gpt2"]).learner.learning_rate == 1e-6
+    assert Config.resolve(["model=tiny"]).learner.learning_rate == 1.5e-3
+    said = Config.resolve(["model=gpt2", "learner.learning_rate=2e-5"])
+    assert (said.learner.learning_rate, said.learner.credit) == (2e-5, "sibling-tree")
 
 
 def test_what_is_said_wins_over_the_method():
@@ -158,14 +168,14 @@ def test_a_table_in_place_of_a_value_is_named():
     ("overrides", "message"),
     [
         (
-            ["budget.rollouts=15"],
-            "leaves 7 bare rollouts, too few for one group of budget.group=8. Set budget.rollouts",
+            ["budget.rollouts=11"],
+            "leaves 7 bare rollouts, too few for one group of budget.group=8. Set budget.rollouts to 12 or more",
         ),
         (["method=grpo", "budget.rollouts=7"], "Set budget.rollouts to 8 or more"),
-        (["budget.pool=7"], "need 8 different tasks, but a step has 7. Raise budget.pool or budget.group"),
+        (["budget.pool=9"], "need 10 different tasks, but a step has 9. Raise budget.pool or budget.group"),
         (["budget.continuations=0"], "budget.continuations=0, but method 'trace' branches."),
         (["method=grpo", "budget.continuations=1"], "budget.continuations=1, but method 'grpo' does not branch."),
-        (["budget.max_group=4"], "budget.group=8 is outside budget.min_group=2 to budget.max_group=4"),
+        (["budget.max_group=4"], "budget.group=8 is outside budget.min_group=4 to budget.max_group=4"),
         (["budget.min_group=9"], "budget.group=8 is outside budget.min_group=9 to budget.max_group=None"),
     ],
 )
@@ -175,16 +185,18 @@ def test_options_that_contradict_each_other(overrides, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("overrides", [["budget.rollouts=16"], ["method=grpo", "budget.rollouts=8"], ["budget.pool=8"]])
+@pytest.mark.parametrize(
+    "overrides", [["budget.rollouts=12"], ["method=grpo", "budget.rollouts=8"], ["budget.pool=10"]]
+)
 def test_the_smallest_that_fit(overrides):
     assert Config.resolve(overrides)
 
 
 def test_a_step_looks_at_no_more_tasks_than_there_are():
     config = Config.resolve()
-    assert [config.pool(tasks) for tasks in (1000, 64, 63, 8)] == [64, 64, 63, 8]
-    with pytest.raises(ConfigError, match=r"need 8 different tasks, but a step has 7\. Raise the number of tasks"):
-        config.pool(7)
+    assert [config.pool(tasks) for tasks in (1000, 64, 63, 10)] == [64, 64, 63, 10]
+    with pytest.raises(ConfigError, match=r"need 10 different tasks, but a step has 9\. Raise the number of tasks"):
+        config.pool(9)
 
 
 def test_uniform_methods_look_at_what_groups_can_fill():

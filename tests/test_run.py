@@ -174,7 +174,8 @@ def test_what_a_step_leaves_goes_to_the_next(small, tmp_path):
 
 def test_small_groups_branch_as_much_as_large_ones(small, tmp_path):
     """A quarter of a continuation a rollout, groups of 2: half a continuation a task, so every other task gets one."""
-    changed = {"method": "tree-random", "budget__group": 2, "budget__continuations": 0.25, "budget__rollouts": 20}
+    changed = {"method": "tree-random", "budget__continuations": 0.25, "budget__rollouts": 20}
+    changed |= {"budget__group": 2, "budget__min_group": 2}
     tiny.printed(small(**changed, steps=1, out=tmp_path / "run"))
     forest = trees(tmp_path / "run")[1]
     assert [len(tree.bare_leaves) for tree in forest] == [2] * 8
@@ -184,11 +185,12 @@ def test_small_groups_branch_as_much_as_large_ones(small, tmp_path):
 def test_an_informed_predictor_drives_both_stages(small, tmp_path, monkeypatch):
     monkeypatch.setattr(HeadPredictor, "informed", True)
     tiny.printed(small(steps=3, budget__explore=0.25, out=tmp_path / "run"))
+    allocations = [record["allocation"] for record in metrics(tmp_path / "run")[1:]]
     for step, forest in trees(tmp_path / "run").items():
         origins = [tree.nodes[leaf].origin for tree in forest for leaf in tree.leaves]
         assert all(0 < origin.prediction < 1 for origin in origins)
         bare = [origin for origin in origins if origin.kind == "bare"]
-        assert len(bare) <= 16
+        assert len(bare) == allocations[step - 1]["budget"] * 2 // 3  # one continuation for every two
         assert len(origins) <= 32 * step
         assert any(origin.propensity for origin in bare)  # explored
         flips = [origin for origin in origins if origin.kind == "continuation"]
@@ -231,13 +233,15 @@ def test_a_batch_of_another_size_samples_the_same(straight, small, tmp_path):
 # Going on -----------------------------------------------------------------------------------------------------------
 
 
-def test_two_steps_and_two_more_are_four(straight, model, small, tmp_path):
-    out = tmp_path / "run"
+def test_two_steps_and_two_more_are_four(model, small, tmp_path):
+    """With a step size that stays: a falling one depends on how many steps the run was to have."""
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    tiny.printed(small(steps=STEPS, learner__schedule="constant", out=whole))
     lent = shutil.copytree(model, tmp_path / "model")
-    tiny.printed(small(model=lent, steps=2, out=out))
+    tiny.printed(small(model=lent, steps=2, learner__schedule="constant", out=out))
     shutil.rmtree(lent)  # everything that a run needs to go on is in its folder
     assert tiny.printed(["train", "--resume", str(out), "--steps", "4"])[-1] == str(out)
-    assert_same_run(straight, out)
+    assert_same_run(whole, out)
     saved = json.loads((out / "config.json").read_text())
     assert saved["steps"] == STEPS
     assert saved["model"] == str(lent)

@@ -32,6 +32,7 @@ OPTIONS = {
     "budget.pool": 8,
     "budget.group": 4,
     "predictor.warmup": 16,
+    "learner.learning_rate": 1.5e-3,
     "learner.rise": 1,
     "evaluation.tasks": 6,
     "evaluation.every": 2,

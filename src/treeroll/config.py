@@ -30,6 +30,9 @@ Count = Annotated[int, Field(ge=1)]
 OptionalCount = Annotated[int, Field(ge=1)] | None
 Share = Annotated[float, Field(ge=0, le=1)]
 
+REAL_MODEL_RATE = 1e-6
+"""Step size of models that were not made for this: what fine-tuning of whole language models by reinforcement uses."""
+
 
 class Section(BaseModel):
     """A table of options. Each is described once, beneath it; `treeroll train --help` prints the same words."""
@@ -54,7 +57,7 @@ class Budget(Section):
     pool: Count = 64
     """candidate tasks of a step, for methods that choose among them"""
     continuations: Annotated[float, Field(ge=0)] = 1.0
-    """continuations for each bare rollout, on average; 0 for methods that do not branch"""
+    """continuations for each bare rollout, on average; the method's own unless set (trace: 0.5)"""
     group: Annotated[int, Field(ge=2)] = 8
     """rollouts of a task where allocation is uniform (cold start included)"""
     min_group: Annotated[int, Field(ge=2)] = 4
@@ -107,7 +110,7 @@ class Learner(Section):
     """How the policy learns."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 1.5e-3
-    """AdamW's largest step size"""
+    """AdamW's largest step size; 1e-6 for any model but the packaged one, unless set"""
     rise: Count = 15
     """optimizer steps over which the step size rises to it"""
     schedule: Literal["linear", "constant"] = "linear"
@@ -246,7 +249,10 @@ class Config(Section):
         if not isinstance(values, Mapping) or not isinstance(values.get("method", "trace"), str):
             return values
         filled = dict(values)
-        for key, value in methods.get(values.get("method", "trace")).defaults.items():
+        defaults = methods.get(values.get("method", "trace")).defaults
+        if values.get("model", "tiny") != "tiny":
+            defaults = {**defaults, "learner.learning_rate": REAL_MODEL_RATE}
+        for key, value in defaults.items():
             section, name = key.split(".")
             said = filled.get(section, {})
             if isinstance(said, Section):

@@ -21,8 +21,8 @@ def check(config: Config, resume: Path | None = None) -> None:
       ConfigError: no such model, one without tokenizer or weights, or a folder that holds a run already.
       DataError: a task file that is missing, empty or malformed.
     """
+    if resume is None:
+        check_free(config.run_dir())
+        check_model(config.model)
     if config.world.data is not None:
         read_tasks(config.world.data)
-    if resume is None:
-        check_model(config.model)
-        check_free(config.run_dir())

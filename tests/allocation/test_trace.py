@@ -211,30 +211,35 @@ def test_certain_predictions_are_clipped() -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.sampled_from([0.0, 1.0])), min_size=1, max_size=5),
     st.integers(0, 20),
-    st.one_of(st.none(), st.integers(1, 3)),
-    st.booleans(),
+    st.builds(
+        TracePrefixes,
+        max_per_prefix=st.one_of(st.none(), st.integers(1, 3)),
+        blind=st.booleans(),
+        per_cost=st.booleans(),
+    ),
     st.integers(0, 99),
 )
 @settings(max_examples=150, deadline=None)
 def test_the_stated_objective_is_maximised(
-    rollouts: list[tuple[int, float]], budget: int, cap: int | None, blind: bool, seed: int
+    rollouts: list[tuple[int, float]], budget: int, rule: TracePrefixes, seed: int
 ) -> None:
     one, draw = tree(rollouts=rollouts), rng(seed)
     prefixes = list(one.prefixes)
     means = {node: float(draw.uniform(0.02, 0.98)) for node in prefixes}
     costs = {node: float(draw.uniform(1, 5)) for node in prefixes}
-    found = TracePrefixes(max_per_prefix=cap, blind=blind).allocate([one], budget, oracle(means, costs), rng())
+    found = rule.allocate([one], budget, oracle(means, costs), rng())
+    divisor = costs if rule.per_cost else dict.fromkeys(prefixes, 1.0)
 
     best = np.zeros(budget + 1)
     for node in prefixes:
         v = means[node]
         s = v if one.succeeded(one.incumbent(node)) else 1 - v
         extended = best.copy()
-        for k in range(1, min(budget, cap or budget) + 1):
-            gain = 1 - v ** (k + 1) - (1 - v) ** (k + 1) if blind else 1 - s**k
-            extended[k:] = np.maximum(extended[k:], best[: budget + 1 - k] + gain / costs[node])
+        for k in range(1, min(budget, rule.max_per_prefix or budget) + 1):
+            gain = 1 - v ** (k + 1) - (1 - v) ** (k + 1) if rule.blind else 1 - s**k
+            extended[k:] = np.maximum(extended[k:], best[: budget + 1 - k] + gain / divisor[node])
         best = extended
-    reached = sum(float(g) / costs[a.node] for a, g in zip(found.anchors, found.gains, strict=True))
+    reached = sum(float(g) / divisor[a.node] for a, g in zip(found.anchors, found.gains, strict=True))
     assert found.rollouts <= budget
     assert reached == pytest.approx(best[budget], abs=1e-9)
 

@@ -11,7 +11,6 @@ from treeroll.errors import ConfigError, TrainingError
 from treeroll.learner.loss import clipped_loss
 from treeroll.learner.policy import Policy
 from treeroll.learner.update import Learner, deal, micro_batches
-from treeroll.models import check_model
 from treeroll.packing import TreeRow
 
 
@@ -145,12 +144,60 @@ def test_micro_batches_hold_every_row_once_longest_first():
     )
 
 
-def test_a_model_directory_without_a_tokenizer_is_named(tmp_path):
-    policy().model.save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match="a tokenizer is missing"):
-        check_model(str(tmp_path))
-    with pytest.raises(ConfigError, match="not a directory"):
-        check_model(str(tmp_path / "nowhere"))
+def step_sizes(learner, versions, rows=None):
+    """Returns the step size of the last optimizer step of each update."""
+    found = []
+    for version in versions:
+        assert learner.policy.version == version
+        learner.update(ROWS if rows is None else rows, 10)
+        found.append(learner.optimizer.param_groups[0]["lr"])
+    return found
+
+
+def test_the_step_size_rises_and_falls():
+    """Up by a quarter an optimizer step, times what is left of the run: 1/4 x 10/10, 2/4 x 9/10, 3/4 x 8/10, ..."""
+    learner = Learner(policy(), learning_rate=0.01, steps=10, rise=4)
+    by_hand = [0.0025, 0.0045, 0.006, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001]
+    assert step_sizes(learner, range(10)) == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_after_the_run_the_step_size_is_nothing_and_the_weights_stay():
+    learner = Learner(policy(), learning_rate=0.01, steps=2, rise=1, weight_decay=0.1)
+    assert step_sizes(learner, range(2)) == pytest.approx([0.01, 0.005])
+    before = [parameter.clone() for parameter in learner.policy.model.parameters()]
+    assert step_sizes(learner, range(2, 4)) == [0.0, 0.0]
+    assert all(torch.equal(a, b) for a, b in zip(before, learner.policy.model.parameters(), strict=True))
+
+
+def test_a_step_size_that_stays():
+    assert step_sizes(Learner(policy(), learning_rate=0.01), range(3)) == [0.01] * 3
+    risen = step_sizes(Learner(policy(), learning_rate=0.01, rise=4), range(6))
+    assert risen == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01])
+
+
+def test_the_rise_counts_optimizer_steps_and_the_fall_counts_updates():
+    """Two optimizer steps an update; the second is the one that is seen: 2/4 x 5/5, 4/4 x 4/5, 1 x 3/5."""
+    rows = [
+        TreeRow(*[getattr(one, name) for name in FIELDS[:5]], group, 0) for one, group in zip(ROWS, "aba", strict=True)
+    ]
+    learner = Learner(policy(), learning_rate=0.01, steps=5, rise=4, updates=2)
+    assert step_sizes(learner, range(3), rows) == pytest.approx([0.005, 0.008, 0.006])
+
+
+def test_an_update_with_nothing_to_learn_is_no_part_of_the_rise():
+    learner = Learner(policy(), learning_rate=0.01, steps=10, rise=4)
+    learner.update([], 10)
+    assert step_sizes(learner, range(1, 3)) == pytest.approx([0.01 * 1 / 4 * 0.9, 0.01 * 2 / 4 * 0.8])
+
+
+def test_a_resumed_optimizer_goes_on_with_its_step_sizes():
+    """A new learner with the optimizer's state and the policy's version, as `build` makes it from a checkpoint."""
+    first = Learner(policy(), learning_rate=0.01, steps=10, rise=4)
+    step_sizes(first, range(2))
+    second = Learner(policy(), learning_rate=0.01, steps=10, rise=4)
+    second.policy.version = 2
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    assert step_sizes(second, range(2, 5)) == pytest.approx([0.006, 0.007, 0.006])
 
 
 def test_tasks_are_dealt_out_among_the_updates():

@@ -38,7 +38,8 @@ class Learner:
     Args:
       policy: what is trained; frozen parameters stay.
       learning_rate: step size, once it has risen.
-      steps: policy updates of the whole run; the step size falls linearly to nothing by the last one. None: it stays.
+      steps: policy updates of the whole run; the step size falls linearly: 1 in the first update, 1 / steps in the
+        last, nothing after it. None: it stays.
       rise: optimizer steps over which the step size rises to that, >= 1. AdamW's first steps move every weight by
         the full step size whatever the gradient, which a trained policy does not survive unhurt.
       weight_decay: AdamW's.

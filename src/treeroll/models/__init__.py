@@ -23,7 +23,7 @@ def check_model(name: str) -> str:
         return name
     needed = {
         "config.json": ["config.json"],
-        "weights": ["*.safetensors", "pytorch_model*.bin"],
+        "a weights file": ["*.safetensors", "pytorch_model*.bin"],
         "a tokenizer": ["tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"],
     }
     for what, patterns in needed.items():
