@@ -57,7 +57,7 @@ class Budget(Section):
     pool: Count = 64
     """candidate tasks of a step, for methods that choose among them"""
     continuations: Annotated[float, Field(ge=0)] = 1.0
-    """continuations for each bare rollout, on average; the method's own unless set (trace: 0.5)"""
+    """continuations for each bare rollout, on average; the method's own unless set (trace: 0.25)"""
     group: Annotated[int, Field(ge=2)] = 8
     """rollouts of a task where allocation is uniform (cold start included)"""
     min_group: Annotated[int, Field(ge=2)] = 4
@@ -66,6 +66,8 @@ class Budget(Section):
     """most bare rollouts of a task; none: no limit"""
     max_per_prefix: OptionalCount = 2
     """most continuations of one prefix, and how many a prefix drawn at random gets; none: no limit, and 2"""
+    skip_mixed: bool = True
+    """give no continuations to trees whose bare rollouts are mixed already (trace)"""
     explore: Share = 0.1
     """share of the bare rollouts that is spread uniformly, whatever is predicted"""
 
@@ -76,6 +78,7 @@ class Budget(Section):
             min_group=self.min_group,
             max_group=self.max_group,
             max_per_prefix=self.max_per_prefix,
+            skip_mixed=self.skip_mixed,
             explore=self.explore,
         )
 
@@ -114,7 +117,7 @@ class Learner(Section):
     rise: Count = 15
     """optimizer steps over which the step size rises to it"""
     schedule: Literal["linear", "constant"] = "linear"
-    """what the step size does after that: fall to nothing by the last step, or stay"""
+    """what the step size does after that: fall towards nothing at the run's end, or stay"""
     credit: str = "sibling-tree"
     """which advantages; the method's own unless set"""
     clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2

@@ -25,6 +25,8 @@ class RoundOptions:
     """Most bare rollouts of a task; None: no limit."""
     max_per_prefix: int | None = 2
     """Most continuations of one prefix, and how many a prefix drawn at random gets; None: no limit, and 2."""
+    skip_mixed: bool = True
+    """Whether a tree whose bare rollouts hold a success and a failure gets no continuations."""
     explore: float = 0.1
     """Share of the bare rollouts that is spread uniformly, whatever is predicted, in [0, 1]."""
 
@@ -101,7 +103,7 @@ METHODS: dict[str, Method] = {
             predictor="head",
             credit="sibling-tree",
             chooses_tasks=True,
-            continuations=0.5,
+            continuations=0.25,
         ),
         Method(
             name="trace-stage1",
@@ -160,7 +162,9 @@ def _trace_roots(options: RoundOptions) -> TraceRoots:
 
 
 def _trace_prefixes(options: RoundOptions) -> TracePrefixes:
-    return TracePrefixes(max_per_prefix=options.max_per_prefix, cold_continuations=_each(options))
+    return TracePrefixes(
+        max_per_prefix=options.max_per_prefix, skip_mixed=options.skip_mixed, cold_continuations=_each(options)
+    )
 
 
 def _each(options: RoundOptions) -> int:
