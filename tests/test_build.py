@@ -56,7 +56,7 @@ def task(prompt="Q france capital ? T", **data):
         ({"world__rendering": "compct"}, "world.rendering=compct: must be 'auto', 'compact' or 'prose'. Did you mean"),
         ({"predictor__name": "haed"}, "unknown predictor 'haed'. Did you mean 'head'?"),
         ({"learner__credit": "sibling_tree"}, "unknown credit 'sibling_tree'. Did you mean 'sibling-tree'?"),
-        ({"budget__rollouts": 5}, "budget.rollouts=5 leaves 3 bare rollouts, too few for one group of budget.group=4"),
+        ({"budget__rollouts": 4}, "budget.rollouts=4 leaves 3 bare rollouts, too few for one group of budget.group=4"),
         ({"evaluation__every": 0}, "evaluation.every=0: must be 1 or more"),
         ({"checkpoint_every": 0}, "checkpoint_every=0: must be 1 or more"),
     ],
@@ -67,7 +67,7 @@ def test_unknown_or_impossible_options(fails, changed, message):
 
 def test_too_few_tasks_for_a_step(fails, tmp_path):
     message = fails(world__data=own_tasks(tmp_path / "own.jsonl", task(), task()))
-    assert "21 bare rollouts a step in groups of budget.group=4 need 5 different tasks, but a step has 2" in message
+    assert "25 bare rollouts a step in groups of budget.group=4 need 6 different tasks, but a step has 2" in message
     assert "Raise the number of tasks" in message
 
 

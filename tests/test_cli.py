@@ -51,6 +51,21 @@ def test_flags_and_overrides_in_every_form(run, tmp_path, monkeypatch):
     assert (config.world.rendering, config.world.data) == ("prose", "my tasks.jsonl")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--learner.learning-rate 1e-3",
+        "--learner.learning-rate=1e-3",
+        "--learner.learning_rate 1e-3",
+        "learner.learning_rate=1e-3",
+    ],
+)
+def test_a_name_may_have_hyphens_and_a_value_keeps_its_own(run, words):
+    assert cli.main(["train", *words.split(), "--learner.credit", "sibling-tree", "--out=a-b"]) == 0
+    config = run.calls[0]
+    assert (config.learner.learning_rate, config.learner.credit, config.out) == (1e-3, "sibling-tree", "a-b")
+
+
 def test_flags_win_over_the_file(run, tmp_path):
     (tmp_path / "a.toml").write_text("steps = 3\nseed = 9\n")
     assert cli.main(["train", "--config", str(tmp_path / "a.toml"), "--steps", "4"]) == 0

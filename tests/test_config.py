@@ -12,8 +12,10 @@ from treeroll.methods import RoundOptions
 def test_defaults():
     config = Config.resolve()
     assert (config.method, config.env, config.model, config.steps, config.seed) == ("trace", "atlas", "tiny", 80, 0)
-    assert (config.predictor.name, config.learner.credit, config.budget.continuations) == ("head", "sibling-tree", 0.5)
-    assert (config.budget.rollouts, config.budget.group, config.budget.min_group) == (128, 8, 4)
+    assert (config.predictor.name, config.learner.credit) == ("head", "sibling-tree")
+    budget = config.budget
+    assert (budget.rollouts, budget.group, budget.min_group) == (128, 8, 4)
+    assert (budget.continuations, budget.max_per_prefix, budget.skip_mixed) == (0.25, 2, True)
     learner = config.learner
     assert (learner.learning_rate, learner.rise, learner.schedule) == (1.5e-3, 15, "linear")
 
@@ -168,11 +170,11 @@ def test_a_table_in_place_of_a_value_is_named():
     ("overrides", "message"),
     [
         (
-            ["budget.rollouts=11"],
-            "leaves 7 bare rollouts, too few for one group of budget.group=8. Set budget.rollouts to 12 or more",
+            ["budget.rollouts=9"],
+            "leaves 7 bare rollouts, too few for one group of budget.group=8. Set budget.rollouts to 10 or more",
         ),
         (["method=grpo", "budget.rollouts=7"], "Set budget.rollouts to 8 or more"),
-        (["budget.pool=9"], "need 10 different tasks, but a step has 9. Raise budget.pool or budget.group"),
+        (["budget.pool=11"], "need 12 different tasks, but a step has 11. Raise budget.pool or budget.group"),
         (["budget.continuations=0"], "budget.continuations=0, but method 'trace' branches."),
         (["method=grpo", "budget.continuations=1"], "budget.continuations=1, but method 'grpo' does not branch."),
         (["budget.max_group=4"], "budget.group=8 is outside budget.min_group=4 to budget.max_group=4"),
@@ -186,7 +188,7 @@ def test_options_that_contradict_each_other(overrides, message):
 
 
 @pytest.mark.parametrize(
-    "overrides", [["budget.rollouts=12"], ["method=grpo", "budget.rollouts=8"], ["budget.pool=10"]]
+    "overrides", [["budget.rollouts=10"], ["method=grpo", "budget.rollouts=8"], ["budget.pool=12"]]
 )
 def test_the_smallest_that_fit(overrides):
     assert Config.resolve(overrides)
@@ -194,9 +196,9 @@ def test_the_smallest_that_fit(overrides):
 
 def test_a_step_looks_at_no_more_tasks_than_there_are():
     config = Config.resolve()
-    assert [config.pool(tasks) for tasks in (1000, 64, 63, 10)] == [64, 64, 63, 10]
-    with pytest.raises(ConfigError, match=r"need 10 different tasks, but a step has 9\. Raise the number of tasks"):
-        config.pool(9)
+    assert [config.pool(tasks) for tasks in (1000, 64, 63, 12)] == [64, 64, 63, 12]
+    with pytest.raises(ConfigError, match=r"need 12 different tasks, but a step has 11\. Raise the number of tasks"):
+        config.pool(11)
 
 
 def test_uniform_methods_look_at_what_groups_can_fill():

@@ -33,10 +33,10 @@ def test_the_first_round_is_over_the_pool_and_later_ones_are_local(name):
 
 
 def test_rounds_take_the_options():
-    options = methods.RoundOptions(group=6, min_group=3, max_group=9, max_per_prefix=4, explore=0.25)
+    options = methods.RoundOptions(group=6, min_group=3, max_group=9, max_per_prefix=4, skip_mixed=False, explore=0.25)
     assert methods.get("trace").rounds(options) == (
         TraceRoots(min_group=3, max_group=9, cold_group=6, explore=0.25),
-        TracePrefixes(max_per_prefix=4, cold_continuations=4),
+        TracePrefixes(max_per_prefix=4, skip_mixed=False, cold_continuations=4),
     )
     assert methods.get("trace-stage1").rounds(options) == methods.get("trace").rounds(options)[:1]
     assert methods.get("grpo").rounds(options) == (UniformRoots(6),)
@@ -46,7 +46,8 @@ def test_rounds_take_the_options():
 def test_without_a_cap_random_prefixes_get_two():
     options = methods.RoundOptions(max_per_prefix=None)
     assert methods.get("tree-random").rounds(options)[1] == RandomPrefixes(2)
-    assert methods.get("trace").rounds(options)[1] == TracePrefixes(max_per_prefix=None, cold_continuations=2)
+    trace = TracePrefixes(max_per_prefix=None, skip_mixed=True, cold_continuations=2)
+    assert methods.get("trace").rounds(options)[1] == trace
 
 
 @pytest.mark.parametrize(

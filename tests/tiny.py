@@ -31,6 +31,7 @@ OPTIONS = {
     "budget.rollouts": 32,
     "budget.pool": 8,
     "budget.group": 4,
+    "budget.skip_mixed": "false",
     "predictor.warmup": 16,
     "learner.learning_rate": 1.5e-3,
     "learner.rise": 1,
@@ -39,7 +40,7 @@ OPTIONS = {
     "checkpoint_every": 2,
     "report": "false",
 }
-"""Options of a run of about 0.2 CPU-seconds a step."""
+"""Options of a run of about 0.2 CPU-seconds a step, with continuations in every step of a method that branches."""
 
 
 def make_model(folder: Path) -> Path:

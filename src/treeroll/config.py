@@ -106,7 +106,7 @@ class Predictor(Section):
     forgetting: Annotated[float, Field(gt=0, le=1)] = 0.9
     """share of its certainty that is kept from one step to the next"""
     warmup: Annotated[int, Field(ge=0)] = 128
-    """rollouts to learn from before a prediction is used; allocation is uniform until then"""
+    """rollouts to learn from before a prediction is used, and scored; uniform until then; 0: do not wait for a score"""
 
 
 class Learner(Section):

@@ -184,3 +184,13 @@ def test_state_does_not_change_with_its_owner():
     state = head.state_dict()
     head.update(sample(rng, first()))
     assert not state["weights"].any()
+
+
+def test_a_warmup_of_none_trusts_what_the_first_update_taught():
+    eager, patient = small(warmup=0), small(warmup=1)
+    assert not eager.informed
+    for head in (eager, patient):
+        head.update(sample(np.random.default_rng(0), first()))
+    assert np.isnan(eager.skill)
+    assert eager.informed
+    assert not patient.informed

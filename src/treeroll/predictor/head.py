@@ -93,7 +93,12 @@ class HeadPredictor:
 
     @property
     def informed(self) -> bool:
-        """True once `warmup` rollouts were learned from and while `skill` is above 0."""
+        """True once `warmup` rollouts were learned from and while `skill` is above 0.
+
+        Skill is unknown until a second update scores what the first one taught. A warmup of 0 does not wait for it.
+        """
+        if np.isnan(self.skill):
+            return self.warmup == 0 < self._rollouts
         return self._rollouts >= self.warmup and self.skill > 0
 
     @property
