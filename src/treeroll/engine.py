@@ -113,9 +113,9 @@ class Engine:
           SamplerError: a prompt leaves no room for a turn; the task is named.
         """
         prompts = [self.prompt(task) for task in tasks]
+        self.release()
         prefixes = self.sampler.plant(prompts)
-        self.spent += Spent(computed_tokens=sum(len(prompt) for prompt in prompts))
-        self._growing.clear()
+        self.spent += Spent(computed_tokens=sum(prefix.computed_tokens for prefix in prefixes))
         for task, prompt, prefix in zip(tasks, prompts, prefixes, strict=True):
             blank = np.zeros(len(prompt), dtype=np.bool_)
             logprobs = np.zeros(len(prompt), dtype=np.float32)
@@ -123,6 +123,10 @@ class Engine:
             tree = RolloutTree(task, (root,), self.sampler.version, self.seed, step, self.world.success_at)
             self._growing[step, task.id] = _Growing(tree, [root], {0: prefix})
         return [growing.frozen() for growing in self._growing.values()]
+
+    def release(self) -> None:
+        """Forgets what is kept of the planted trees (keys, values, snapshots); they cannot be extended any more."""
+        self._growing.clear()
 
     def extend(
         self, forest: Sequence[RolloutTree], allocation: Allocation, local_rounds: Sequence[LocalRound] = ()

@@ -165,17 +165,17 @@ def predictor_group(anchors: Sequence[Anchor], predictions: NDArray[np.float64],
 def scored_outcomes(anchors: Sequence[Anchor], predictions: NDArray[np.float64]) -> tuple[Pairs, Pairs]:
     """Returns (predictions [S], outcomes [S] in {0, 1}) for the roots among K anchors, and for the prefixes.
 
-    At a root, one pair for each of its bare rollouts. At a prefix with fresh continuations, one pair for each of
-    them and none for the incumbent, which may have led to its choice; at any other prefix one pair with the
-    incumbent. So no prediction is scored on an outcome that it, or the choice of its anchor, was conditioned on.
+    At a root, one pair for each of its bare rollouts; at a prefix, one pair with its incumbent, which the prediction
+    has not seen. Fresh continuations are not scored: which prefixes get any was decided by looking at prediction and
+    incumbent together, so scoring those on the one and the rest on the other would flatter the predictor.
     """
     pairs: tuple[list[tuple[float, bool]], list[tuple[float, bool]]] = ([], [])
     for anchor, prediction in zip(anchors, predictions.tolist(), strict=True):
         tree, node = anchor.tree, anchor.node
-        rewards = backup.fresh(tree, node) if node else backup.samples(tree, 0)
-        if node and not len(rewards):
-            rewards = backup.samples(tree, node)
-        pairs[node > 0].extend((prediction, reward >= tree.success_at) for reward in rewards.tolist())
+        if node:
+            pairs[1].append((prediction, tree.succeeded(tree.incumbent(node))))
+        else:
+            pairs[0].extend((prediction, reward >= tree.success_at) for reward in backup.samples(tree, 0).tolist())
     root, prefix = (np.array(found, dtype=np.float64).reshape(-1, 2).T for found in pairs)
     return (root[0], root[1]), (prefix[0], prefix[1])
 

@@ -49,8 +49,18 @@ def resume(path: Path, config: Config) -> Path:
 
 
 def _loop(parts: Parts, folder: RunFolder, *, done: int, carried: int) -> Path:
-    config, step, kept = parts.config, done, done
     go_on = f"treeroll train --resume {shlex.quote(str(folder.path))}"
+    try:
+        return _steps(parts, folder, go_on, done, carried)
+    except OSError as error:
+        raise TreerollError(
+            f"{folder.path} cannot be written: {error}. Kept: the run up to its last checkpoint. "
+            f"Make room, then go on with: {go_on}"
+        ) from error
+
+
+def _steps(parts: Parts, folder: RunFolder, go_on: str, done: int, carried: int) -> Path:
+    config, step, kept = parts.config, done, done
     with (
         LiveView(config.steps, title=f"{config.method} on {config.env}, {folder.path}") as view,
         Interrupt(f"Kept: {folder.path} up to its last checkpoint. Go on with: {go_on}") as stop,

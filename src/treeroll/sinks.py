@@ -241,7 +241,7 @@ def provenance(command: Sequence[str] | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": _version("torch"),
         "machine": {"system": platform.system(), "arch": platform.machine(), "cores": os.cpu_count()},
-        "command": list(sys.argv if command is None else command),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]] if command is None else list(command),
     }
 
 

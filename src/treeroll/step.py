@@ -38,6 +38,7 @@ def train_step(parts: Parts, step: int, carried: int) -> tuple[dict[str, Any], l
     engine, predictor, budget = parts.engine, parts.predictor, parts.config.budget.rollouts + carried
     before = engine.spent
     forest = _sample(parts, step, budget)
+    engine.release()
     _check_sampled(forest)
     left = budget - (engine.spent.rollouts - before.rollouts)
     with parts.clock.phase("predict"):
@@ -101,13 +102,16 @@ def _local_round(parts: Parts, step: int, rule: Allocator) -> LocalRound:
 
 def evaluate(parts: Parts) -> dict[str, Any]:
     """Plays one rollout of each held-out task, as in training; the same draws at every evaluation."""
+    tasks, rows, successes = parts.held_out, parts.config.sampling.batch, 0
     with parts.clock.phase("evaluate"):
-        forest = parts.examiner.plant(parts.held_out, step=0)
-        trees = parts.examiner.extend(forest, Allocation.bare(forest, 1))
-    _check_sampled(trees)
-    successes = sum(tree.succeeded(tree.leaves[0]) for tree in trees)
-    low, high = metrics.wilson_interval(successes, len(trees))
-    return {"success": successes / len(trees), "low": low, "high": high, "tasks": len(trees)}
+        for start in range(0, len(tasks), rows):
+            forest = parts.examiner.plant(tasks[start : start + rows], step=0)
+            trees = parts.examiner.extend(forest, Allocation.bare(forest, 1))
+            _check_sampled(trees)
+            successes += sum(tree.succeeded(tree.leaves[0]) for tree in trees)
+        parts.examiner.release()
+    low, high = metrics.wilson_interval(successes, len(tasks))
+    return {"success": successes / len(tasks), "low": low, "high": high, "tasks": len(tasks)}
 
 
 def _check_sampled(trees: Sequence[RolloutTree]) -> None:
@@ -115,7 +119,7 @@ def _check_sampled(trees: Sequence[RolloutTree]) -> None:
     if not all(np.isfinite(node.logprobs).all() for tree in trees for node in tree.nodes):
         raise TrainingError(
             "the model's log-probabilities are not finite: its weights hold NaN, or its dtype is too narrow. "
-            "Use dtype=float32 or bfloat16, or another model"
+            "Use dtype=float32, or another model"
         )
 
 

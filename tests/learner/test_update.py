@@ -211,3 +211,15 @@ def test_tasks_are_dealt_out_among_the_updates():
     it = policy()
     assert Learner(it, learning_rate=1e-3, updates=2).update(rows, 8).tokens == 8
     assert it.version == 1
+
+
+def test_a_second_part_that_breaks_takes_the_first_one_back():
+    it = policy()
+    before = [parameter.clone() for parameter in it.model.parameters()]
+    good = TreeRow(*[getattr(ROWS[0], name) for name in FIELDS[:5]], "a", 0)
+    bad = row([1, 2], [3, 4], [1, 1], float("nan"))
+    learner = Learner(it, learning_rate=1e-2, updates=2)
+    with pytest.raises(TrainingError):
+        learner.update([good, bad], 4)
+    assert all(torch.equal(a, b) for a, b in zip(before, it.model.parameters(), strict=True))
+    assert not learner.optimizer.state

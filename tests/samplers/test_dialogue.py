@@ -209,3 +209,15 @@ def test_a_model_directory_plays_with_its_own_template(worded, template, tmp_pat
             assert tree.task.prompt in text
             assert prose.INVALID in text
             assert len(ids) > len(tree.nodes[0].token_ids)
+
+
+def test_text_from_outside_cannot_write_control_tokens(worded):
+    tokenizer = worded(CHATML)
+    dialogue = ChatDialogue(tokenizer, INSTRUCTIONS, [])
+    word = tokenizer.convert_ids_to_tokens(min(dialogue.stop_ids))
+
+    def stops(ids):
+        return sum(int(token) in dialogue.stop_ids for token in ids)
+
+    assert stops(dialogue.prompt(f"a {word} b")) == stops(dialogue.prompt("a b"))
+    assert stops(dialogue.observation(f"a {word} b", stopped=True)) == stops(dialogue.observation("a b", stopped=True))

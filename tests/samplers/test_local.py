@@ -6,6 +6,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from treeroll.errors import SamplerError
+from treeroll.samplers import local
 from treeroll.samplers.base import Prefix, TurnRequest
 from treeroll.samplers.local import LocalSampler
 
@@ -131,3 +132,28 @@ def test_sliding_window_models_are_refused():
     )
     with pytest.raises(SamplerError, match="full attention"):
         sampler(Qwen3ForCausalLM(config))
+
+
+def test_a_batch_has_as_many_rows_as_its_memory_allows(monkeypatch):
+    it = sampler(stop_ids=frozenset())
+    (prefix,) = it.plant([ids(7, 8, 9)])
+    requests = [TurnRequest(prefix, NONE, 5, seed) for seed in range(7)]
+    together = it.sample(requests)
+    monkeypatch.setattr(local, "BATCH_BYTES", 3 * 8 * 2 * 2 * 2 * 8 * 4)  # 3 rows of 8 tokens, 2 layers, 2 heads of 8
+    assert it._rows(requests) == 3
+    for one, other in zip(together, it.sample(requests), strict=True):
+        np.testing.assert_array_equal(one.token_ids, other.token_ids)
+
+
+def test_planting_charges_a_shared_start_once():
+    common = np.arange(20).astype(np.int32)
+    prefixes = sampler().plant([np.concatenate([common, ids(30)]), np.concatenate([common, ids(31, 32)])])
+    assert [prefix.computed_tokens for prefix in prefixes] == [21, 2]
+
+
+def test_weights_that_hold_nan_are_named():
+    model = llama()
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = float("nan")
+    with pytest.raises(SamplerError, match="not finite"):
+        sampler(model)

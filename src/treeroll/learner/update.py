@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +25,10 @@ class UpdateStats:
     grad_norm: float
     """Norm of the gradient before clipping, meaned over the optimizer steps."""
     clip_share: float
-    """Share of the trained tokens whose ratio was clipped, in [0, 1]."""
+    """Share of the trained tokens whose ratio was clipped, in [0, 1], as each optimizer step began: 0 in the first."""
     kl: float
-    """Mean divergence of the new policy from the one that sampled, per trained token, in nats."""
+    """Mean divergence of the policy from the one that sampled, per trained token, in nats, as each optimizer step
+    began: 0 but for rounding where a call takes one step."""
     entropy: float
     """Mean entropy at the trained tokens, in nats."""
     tokens: int
@@ -84,16 +87,30 @@ class Learner:
           denominator: what the summed loss is divided by (tokens, turns or tasks of the step), > 0.
 
         Raises:
-          TrainingError: the loss or its gradient is not finite; the weights are as they were before the call's
-            failing optimizer step.
+          TrainingError: the loss or its gradient is not finite; the weights are as they were before the call.
         """
         parts = deal(rows, self.updates)
-        stats = [self._optimizer_step(part, denominator / len(parts)) for part in parts]
+        before = self._snapshot() if len(parts) > 1 else None
+        try:
+            stats = [self._optimizer_step(part, denominator / len(parts)) for part in parts]
+        except TrainingError:
+            if before is not None:
+                self._restore(*before)
+            raise
         self.policy.version += 1
         return _mean(stats)
 
+    def _snapshot(self) -> tuple[list[torch.Tensor], dict[str, Any]]:
+        return [weight.detach().clone() for weight in self.policy.trainable()], deepcopy(self.optimizer.state_dict())
+
+    @torch.no_grad()
+    def _restore(self, weights: list[torch.Tensor], optimizer: dict[str, Any]) -> None:
+        for weight, earlier in zip(self.policy.trainable(), weights, strict=True):
+            weight.copy_(earlier)
+        self.optimizer.load_state_dict(optimizer)
+
     def _optimizer_step(self, rows: Sequence[TreeRow], denominator: float) -> UpdateStats:
-        self.policy.model.train()
+        self.policy.model.eval()  # as in sampling: dropout would make the ratio of policies a random one
         self.optimizer.zero_grad(set_to_none=True)
         total, clipped, divergence, entropy, tokens = 0.0, 0, 0.0, 0.0, 0
         for part in micro_batches(rows, self.micro_tokens):

@@ -69,7 +69,7 @@ def draw_all(records: Sequence[data.Record]) -> list[Figure]:
         ),
         _lines(
             "Predictor skill",
-            "Brier skill over the base rate, scored before each update; below 0 the allocation is uniform.",
+            "Brier skill over the base rate, scored before each update; while it stays below 0 allocation is uniform.",
             [curve("roots", "predictor", "root_skill"), curve("prefixes", "predictor", "prefix_skill")],
             reference=0.0,
         ),
@@ -81,7 +81,7 @@ def draw_all(records: Sequence[data.Record]) -> list[Figure]:
         ),
         _lines(
             "Flips, predicted and realised",
-            "Share of continuations that end unlike the rollout they branch from. A gap is the optimiser's curse.",
+            "Share of branching points where a continuation ended otherwise. A gap is the optimiser's curse.",
             [curve("predicted", "predictor", "flips_predicted"), curve("realised", "predictor", "flips_realised")],
             bottom=0.0,
         ),

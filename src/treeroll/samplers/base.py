@@ -20,6 +20,8 @@ class Prefix:
     """[D] the policy's last hidden state after the last token, where the sampler can tell."""
     kept: Any = None
     """What the sampler keeps to go on from here without recomputing (KV, a server's handle); opaque."""
+    computed_tokens: int = 0
+    """Tokens that `Sampler.plant` had to compute for it; a start that prompts share counts at the first of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Turn:
     stopped: bool
     """True where a stop token ended the turn, False where `max_tokens` cut it."""
     computed_tokens: int
-    """Prompt tokens that had to be computed for it (kept ones cost nothing)."""
+    """Tokens of the request that had to be computed for it: what came since, kept ones cost nothing."""
 
 
 class Sampler(Protocol):

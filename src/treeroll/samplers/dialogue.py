@@ -77,6 +77,7 @@ class ChatDialogue:
         self.stop_ids = frozenset([stop] if tokenizer.eos_token_id is None else [stop, int(tokenizer.eos_token_id)])
 
     def prompt(self, question: str) -> NDArray[np.int32]:
+        question = _harmless(self._tokenizer, question)
         messages = [*self._opening, {"role": "user", "content": question}]
         return _encode(self._tokenizer, self._render(messages, generate=True))
 
@@ -84,6 +85,7 @@ class ChatDialogue:
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
 
     def observation(self, text: str, *, stopped: bool) -> NDArray[np.int32]:
+        text = _harmless(self._tokenizer, text)
         tail = self._tail(text)
         return _encode(self._tokenizer, tail.removeprefix(self._stop_text) if stopped else tail)
 
@@ -159,12 +161,14 @@ class CompletionDialogue:
         self._newline = np.asarray(newline, np.int32)
 
     def prompt(self, question: str) -> NDArray[np.int32]:
+        question = _harmless(self._tokenizer, question)
         return _encode(self._tokenizer, self._opening + self._question(question))
 
     def action(self, token_ids: NDArray[np.int32]) -> str:
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=True)).strip()
 
     def observation(self, text: str, *, stopped: bool) -> NDArray[np.int32]:
+        text = _harmless(self._tokenizer, text)
         ids = _encode(self._tokenizer, self._answered(text))
         return ids if stopped else np.concatenate([self._newline, ids])
 
@@ -183,6 +187,16 @@ def _messages(instructions: str, examples: Sequence[Example]) -> list[dict[str, 
             messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": action}]
             asked = f"Observation: {observation}"
     return messages
+
+
+def _harmless(tokenizer: Any, text: str) -> str:
+    """Returns a text from outside without the words that the tokenizer takes for control tokens.
+
+    A document or a question could otherwise end a turn, or speak as another role.
+    """
+    for word in tokenizer.added_tokens_encoder:
+        text = text.replace(word, " ")
+    return text
 
 
 def _encode(tokenizer: Any, text: str) -> NDArray[np.int32]:

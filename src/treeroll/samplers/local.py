@@ -9,7 +9,7 @@ computed them, and nothing is computed twice.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from treeroll.samplers.base import Prefix, Turn, TurnRequest
 
 SHARED_AT_LEAST = 16
 """Prompts that start with this many common tokens have them computed once."""
+BATCH_BYTES = 2**31
+"""Most memory of the keys and values of one batch; with long histories fewer rows are decoded together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,14 +111,14 @@ class LocalSampler:
         self.version = 0
         self._body, self._head = model.get_decoder(), model.get_output_embeddings()
         config = model.config
-        self._heads = config.num_key_value_heads
+        self._heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         self._width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._layers = config.num_hidden_layers
         self._check_head()
 
     @torch.inference_mode()
     def plant(self, prompts: Sequence[NDArray[np.int32]]) -> list[Prefix]:
-        """Computes prompts; tokens that all of them start with are computed once."""
+        """Computes prompts; tokens that all of them start with are computed once, and charged to the first."""
         if not prompts:
             return []
         shared = _common_length(prompts)
@@ -126,7 +128,8 @@ class LocalSampler:
             common = self._run([request])[0].prefix
         start = len(common.token_ids)
         requests = [TurnRequest(common, prompt[start:], max_tokens=0, seed=0) for prompt in prompts]
-        return [turn.prefix for turn in self._in_batches(requests)]
+        planted = [replace(turn.prefix, computed_tokens=turn.computed_tokens) for turn in self._in_batches(requests)]
+        return [replace(planted[0], computed_tokens=planted[0].computed_tokens + start), *planted[1:]]
 
     @torch.inference_mode()
     def sample(self, requests: Sequence[TurnRequest]) -> list[Turn]:
@@ -134,8 +137,17 @@ class LocalSampler:
         return list(self._in_batches(requests))
 
     def _in_batches(self, requests: Sequence[TurnRequest]) -> Iterator[Turn]:
-        for start in range(0, len(requests), self.batch):
-            yield from self._run(requests[start : start + self.batch])
+        start = 0
+        while start < len(requests):
+            rows = self._rows(requests[start : start + self.batch])
+            yield from self._run(requests[start : start + rows])
+            start += rows
+
+    def _rows(self, requests: Sequence[TurnRequest]) -> int:
+        """Returns how many of the next requests fit into one batch's memory; at least one."""
+        longest = max(len(one.prefix.token_ids) + len(one.token_ids) + one.max_tokens for one in requests)
+        token_bytes: int = 2 * self._layers * self._heads * self._width * self.model.dtype.itemsize
+        return max(1, min(len(requests), BATCH_BYTES // (longest * token_bytes)))
 
     def _run(self, requests: Sequence[TurnRequest]) -> list[Turn]:
         for request in requests:
@@ -160,6 +172,11 @@ class LocalSampler:
         with torch.inference_mode():
             ours = self.logits(self._body(input_ids=ids).last_hidden_state[0])
             theirs = self.model(input_ids=ids).logits[0].float()
+        if not torch.isfinite(theirs).all():
+            raise SamplerError(
+                f"{type(self.model).__name__} computes logits that are not finite: its weights hold NaN, or its dtype "
+                "is too narrow. Use dtype=float32, or another model"
+            )
         if not torch.allclose(ours, theirs, atol=1e-2, rtol=1e-2):
             raise SamplerError(
                 f"{type(self.model).__name__} changes its logits after the output head (scaling or soft-capping), "
@@ -214,7 +231,7 @@ class _Batch:
             for row, request in enumerate(self.requests):
                 ids[row, : self.new[row]] = torch.from_numpy(request.token_ids.astype(np.int64))
             steps = torch.arange(self.new_columns)
-            positions = torch.tensor(self.past)[:, None] + steps
+            positions = (torch.tensor(self.past)[:, None] + steps).clamp(max=self.sampler.context - 1)
             # Queries of the padding see earlier padding, never the other way round, so no row is fully masked.
             causal = (steps[:, None] >= steps).to(self.device).expand(len(self.requests), -1, -1)
             past = self.seen[:, None, : self.past_columns].expand(-1, self.new_columns, -1)
@@ -245,7 +262,8 @@ class _Batch:
         uniforms = np.zeros((len(self.requests), max(self.steps, 1)))
         for row, request in enumerate(self.requests):
             uniforms[row, : request.max_tokens] = np.random.default_rng(request.seed).random(request.max_tokens)
-        draws = torch.from_numpy(uniforms).float().to(self.device)
+        # Rounded to float32 a draw can become exactly 1, which would be past every token's share.
+        draws = torch.from_numpy(uniforms).float().clamp(max=1 - 2**-24).to(self.device)
         limits = [request.max_tokens for request in self.requests]
         tokens: list[list[int]] = [[] for _ in self.requests]
         logprobs: list[list[float]] = [[] for _ in self.requests]

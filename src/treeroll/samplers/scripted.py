@@ -28,7 +28,7 @@ class ScriptedSampler:
         self.context = 4096
 
     def plant(self, prompts: Sequence[NDArray[np.int32]]) -> list[Prefix]:
-        return [Prefix(prompt) for prompt in prompts]
+        return [Prefix(prompt, computed_tokens=len(prompt)) for prompt in prompts]
 
     def sample(self, requests: Sequence[TurnRequest]) -> list[Turn]:
         return [self._sample(request) for request in requests]
