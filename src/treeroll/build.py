@@ -72,21 +72,10 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
     """
     method = methods.get(config.method)
     rounds = method.rounds(config.budget.options())
-    source = str(checkpoint / "model") if checkpoint else config.model
-    device, local = _device(config.device), Path(check_model(source)).is_dir()
+    check_model(str(checkpoint / "model") if checkpoint else config.model)
     world = load_world(config)
     stream = TaskStream(world.train, config.pool(len(world.train)), config.seed)
-    torch.manual_seed(derive(config.seed, "torch"))
-    if local:
-        _hide_progress()
-    policy = load_policy(source, device=device, dtype=config.dtype)
-    _hide_progress()
-    policy.name = config.model
-    torch.set_num_threads(config.threads or (1 if policy.parameters < SMALL else os.cpu_count() or 1))
-    # The predictor's matrices are small whatever the model: a second BLAS thread only waits for the first.
-    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
-    if config.learner.train_layers is not None:
-        policy.train_top_layers(config.learner.train_layers)
+    policy = _policy(config, checkpoint)
     dialogue = load_dialogue(config, world, policy)
     sampling = config.sampling
     sampler = LocalSampler(
@@ -110,19 +99,7 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
     )
     held_out = list(world.test[: config.evaluation.tasks])
     _check_prompts(engine, [*held_out, *world.train])
-    learner = Learner(
-        policy,
-        learning_rate=config.learner.learning_rate,
-        steps=config.steps if config.learner.schedule == "linear" else None,
-        rise=config.learner.rise,
-        weight_decay=config.learner.weight_decay,
-        clip_low=config.learner.clip_low,
-        clip_high=config.learner.clip_high,
-        gradient_clip=config.learner.gradient_clip,
-        updates=config.learner.updates,
-        micro_tokens=config.learner.micro_tokens,
-        temperature=sampling.temperature,
-    )
+    learner = _learner(config, policy)
     forecaster = predictor.get(
         config.predictor.name,
         seed=config.seed,
@@ -142,6 +119,40 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
         config, world, policy, sampler, engine, examiner, held_out, stream, rounds, forecaster, estimator, learner,
         Clock(),
     )  # fmt: skip
+
+
+def _policy(config: Config, checkpoint: Path | None) -> Policy:
+    """Returns the policy on its device, with the threads that suit its size."""
+    source = str(checkpoint / "model") if checkpoint else config.model
+    device, local = _device(config.device), Path(check_model(source)).is_dir()
+    torch.manual_seed(derive(config.seed, "torch"))
+    if local:
+        _hide_progress()
+    policy = load_policy(source, device=device, dtype=config.dtype)
+    _hide_progress()
+    policy.name = config.model
+    torch.set_num_threads(config.threads or (1 if policy.parameters < SMALL else os.cpu_count() or 1))
+    # The predictor's matrices are small whatever the model: a second BLAS thread only waits for the first.
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
+    if config.learner.train_layers is not None:
+        policy.train_top_layers(config.learner.train_layers)
+    return policy
+
+
+def _learner(config: Config, policy: Policy) -> Learner:
+    return Learner(
+        policy,
+        learning_rate=config.learner.learning_rate,
+        steps=config.steps if config.learner.schedule == "linear" else None,
+        rise=config.learner.rise,
+        weight_decay=config.learner.weight_decay,
+        clip_low=config.learner.clip_low,
+        clip_high=config.learner.clip_high,
+        gradient_clip=config.learner.gradient_clip,
+        updates=config.learner.updates,
+        micro_tokens=config.learner.micro_tokens,
+        temperature=config.sampling.temperature,
+    )
 
 
 def load_world(config: Config) -> World:

@@ -11,7 +11,6 @@ DIR/report.html                written by `treeroll.report`
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import re
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from treeroll.errors import ConfigError, DataError
+from treeroll.metrics import jsonable
 from treeroll.tree import RolloutTree, save_trees
 
 CONFIG, ABOUT, METRICS, TREES, CHECKPOINTS = "config.json", "run.json", "metrics.jsonl", "trees", "checkpoints"
@@ -116,7 +116,7 @@ class RunFolder:
         step = record.get("step")
         if not isinstance(step, int) or (self.last_step is not None and step <= self.last_step):
             raise ValueError(f"step {step!r} must be an integer after {self.last_step}")
-        line = json.dumps(_plain(record), separators=(",", ":"), allow_nan=False) + "\n"
+        line = json.dumps(jsonable(record), separators=(",", ":"), allow_nan=False) + "\n"
         with (self.path / METRICS).open("ab") as file:
             file.write(line.encode())
             file.flush()
@@ -275,19 +275,8 @@ def _taken(path: Path, held: Sequence[str]) -> str:
     )
 
 
-def _plain(value: Any) -> Any:
-    """Returns JSON values: numpy scalars and arrays as numbers and lists, NaN and infinity as None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    _replace(path, (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode())
+    _replace(path, (json.dumps(jsonable(value), indent=2, allow_nan=False) + "\n").encode())
 
 
 def _replace(path: Path, data: bytes) -> None:
