@@ -1,5 +1,6 @@
 """Whole runs of a tiny model: what they write, that it agrees, and that equal seeds give equal bytes."""
 
+import errno
 import json
 import shutil
 from dataclasses import fields
@@ -20,7 +21,7 @@ from treeroll.learner.loss import LossParts
 from treeroll.learner.policy import load_policy
 from treeroll.learner.update import Learner, UpdateStats
 from treeroll.predictor import HeadPredictor
-from treeroll.sinks import read_metrics, tree_steps
+from treeroll.sinks import RunFolder, read_metrics, tree_steps
 from treeroll.tree import load_trees
 
 STEPS = 4
@@ -365,3 +366,22 @@ def poisoned(holder):
     with torch.no_grad():
         holder.policy.trainable()[0][:] = float("nan")
     return holder
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on(small, tmp_path, monkeypatch, capsys):
+    out, write = tmp_path / "run", RunFolder.write_trees
+
+    def full(folder, step, trees):
+        if step == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(folder, step, trees)
+
+    monkeypatch.setattr(RunFolder, "write_trees", full)
+    arguments = small(steps=2, checkpoint_every=1, out=out)
+    assert cli.main(arguments) == 2
+    message = capsys.readouterr().err
+    assert f"{out} cannot be written" in message
+    assert f"treeroll train --resume {out}" in message
+    monkeypatch.setattr(RunFolder, "write_trees", write)
+    assert cli.main(["train", "--resume", str(out)]) == 0
+    assert read_metrics(out / "metrics.jsonl")[-1]["step"] == 2
