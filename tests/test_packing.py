@@ -62,6 +62,25 @@ def test_denominator():
     assert packing.denominator([plant()], [unsampled], "tokens") == 1
 
 
+def test_trees_that_teach_nothing_leave_the_batch_where_only_mixed_ones_are_kept():
+    mixed, solved = flat(1.0, 0.0), flat(1.0, 1.0)
+    trees = [solved, mixed, plant()]
+    credit = [scored(solved, 0, 0, 0, 0), scored(mixed, 0.5, np.nan, -0.5, -0.5), Credit(np.array([np.nan]))]
+    assert packing.kept(trees, credit, "all") == (trees, credit)
+    left, own = packing.kept(trees, credit, "mixed")
+    assert (left, own) == ([mixed], [credit[1]])
+    assert packing.denominator(trees, credit, "tokens") == 14
+    assert packing.denominator(left, own, "tokens") == 6
+    assert packing.denominator(left, own, "tasks") == 1
+
+
+def test_a_step_in_which_no_task_teaches_keeps_nothing():
+    tree = flat(1.0, 1.0)
+    left, own = packing.kept([tree], [scored(tree, 0, 0, 0, 0)], "mixed")
+    assert (left, own) == ([], [])
+    assert packing.denominator(left, own, "turns") == 1
+
+
 @given(
     turns=st.lists(st.integers(1, 4), min_size=1, max_size=4),
     places=st.lists(st.floats(0, 0.999), max_size=5),

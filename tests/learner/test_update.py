@@ -1,4 +1,4 @@
-"""The loss by hand, the update against autograd on whole rollouts, and what happens when numbers break."""
+"""The update against autograd on whole rollouts, and what happens when numbers break."""
 
 from dataclasses import fields
 
@@ -8,7 +8,6 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from treeroll.errors import ConfigError, TrainingError
-from treeroll.learner.loss import clipped_loss
 from treeroll.learner.policy import Policy
 from treeroll.learner.update import Learner, deal, micro_batches
 from treeroll.packing import TreeRow
@@ -40,26 +39,6 @@ ROWS = [
 ]
 
 
-def test_clipped_loss_by_hand():
-    ratio = torch.tensor([1.0, 1.5, 0.5, 1.5, 0.5])
-    advantages = torch.tensor([2.0, 1.0, 1.0, -1.0, -1.0])
-    parts = clipped_loss(ratio.log(), torch.zeros(5), advantages, clip_low=0.2, clip_high=0.28)
-    # min(2, 2) + min(1.5, 1.28) + min(.5, .8) + min(-1.5, -1.28) + min(-.5, -.8)
-    assert parts.loss.item() == pytest.approx(-(2 + 1.28 + 0.5 - 1.5 - 0.8))
-    assert parts.clipped.item() == 2
-
-
-def test_summing_copies_before_the_clip_differs_from_clipping_copies():
-    """A token shared by a success and a failure has advantage 0: no gradient, though each copy alone would clip."""
-    logprob = torch.tensor([0.5], requires_grad=True)
-    once = clipped_loss(logprob, torch.zeros(1), torch.tensor([0.0]), clip_low=0.2, clip_high=0.28).loss
-    copies = clipped_loss(
-        logprob.expand(2), torch.zeros(2), torch.tensor([1.0, -1.0]), clip_low=0.2, clip_high=0.28
-    ).loss
-    assert torch.autograd.grad(once, logprob, retain_graph=True)[0].item() == 0
-    assert torch.autograd.grad(copies, logprob)[0].item() != 0
-
-
 def test_logprobs_pick_exactly_the_masked_tokens():
     it = policy()
     logprobs, entropy = it.logprobs(ROWS, temperature=0.8)
@@ -73,8 +52,14 @@ def test_logprobs_pick_exactly_the_masked_tokens():
     assert len(entropy) == len(expected)
 
 
-@pytest.mark.parametrize("micro_tokens", [1, 12, 1000])
-def test_first_gradient_is_the_policy_gradient_whatever_the_micro_batches(micro_tokens):
+@pytest.mark.parametrize(
+    ("loss", "ratio", "micro_tokens"),
+    [
+        ("clip", "token", 1), ("clip", "token", 12), ("clip", "token", 1000), ("clip", "turn", 12),
+        ("clip", "sequence", 12), ("cispo", "token", 12), ("reinforce", "token", 12),
+    ],
+)  # fmt: skip
+def test_the_first_gradient_is_the_policy_gradient_whatever_the_loss_and_the_micro_batches(loss, ratio, micro_tokens):
     it = policy()
     with torch.no_grad():
         behaviour, _ = it.logprobs(ROWS, 1.0)
@@ -89,7 +74,7 @@ def test_first_gradient_is_the_policy_gradient_whatever_the_micro_batches(micro_
     advantages = torch.from_numpy(np.concatenate([one.advantages[one.loss_mask] for one in rows]))
     (-(logprobs * advantages).sum() / 10).backward()
     expected = [parameter.grad.clone() for parameter in it.model.parameters()]
-    learner = Learner(it, learning_rate=1e-3, gradient_clip=1e9, micro_tokens=micro_tokens)
+    learner = Learner(it, learning_rate=1e-3, loss=loss, ratio=ratio, gradient_clip=1e9, micro_tokens=micro_tokens)
     stats = learner.update(rows, 10)
     for parameter, gradient in zip(it.model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-4)
@@ -123,6 +108,30 @@ def test_nothing_to_learn_is_an_update_all_the_same():
     it = policy()
     assert Learner(it, learning_rate=1e-3).update([], 5).tokens == 0
     assert it.version == 1
+
+
+def test_losses_differ_once_the_policy_has_moved():
+    """Behaviour log-probabilities of 0 stand for a policy that has moved away: every ratio is below its lower bound."""
+
+    def weights(**options):
+        it = policy()
+        Learner(it, learning_rate=1e-2, **options).update(ROWS, 10)
+        return torch.cat([parameter.detach().flatten() for parameter in it.model.parameters()])
+
+    found = [
+        weights(loss="clip"), weights(loss="clip", ratio="turn"), weights(loss="clip", ratio="sequence"),
+        weights(loss="cispo"), weights(loss="reinforce"),
+    ]  # fmt: skip
+    assert not any(torch.equal(one, other) for place, one in enumerate(found) for other in found[:place])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"loss": "cipso"}, "unknown loss 'cipso'. Did you mean 'cispo'"), ({"ratio": "row"}, "unknown ratio 'row'")],
+)
+def test_an_unknown_loss_is_an_error(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Learner(policy(), learning_rate=1e-3, **options)
 
 
 def test_top_layers_only():

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from treeroll.errors import TrainingError
-from treeroll.learner.loss import clipped_loss
+from treeroll.errors import ConfigError, TrainingError, did_you_mean
+from treeroll.learner.loss import LOSSES, RATIOS, Loss, Ratio, policy_loss, spans_of
 from treeroll.learner.policy import Policy
 from treeroll.packing import TreeRow
 
@@ -25,7 +25,8 @@ class UpdateStats:
     grad_norm: float
     """Norm of the gradient before clipping, meaned over the optimizer steps."""
     clip_share: float
-    """Share of the trained tokens whose ratio was clipped, in [0, 1], as each optimizer step began: 0 in the first."""
+    """Share of the trained tokens that a bound of the ratio held back, in [0, 1], as each optimizer step began: 0 in
+    the first."""
     kl: float
     """Mean divergence of the policy from the one that sampled, per trained token, in nats, as each optimizer step
     began: 0 but for rounding where a call takes one step."""
@@ -46,13 +47,18 @@ class Learner:
       rise: optimizer steps over which the step size rises to that, >= 1. AdamW's first steps move every weight by
         the full step size whatever the gradient, which a trained policy does not survive unhurt.
       weight_decay: AdamW's.
-      clip_low: lower clip distance of the ratio.
-      clip_high: upper clip distance of the ratio.
+      loss: which policy loss; see `learner.loss`.
+      ratio: what shares a probability ratio: nothing (`token`), a `turn`, or what a row trains on (`sequence`).
+      clip_low: lower clip distance of the ratio, in (0, 1]; 1 is no lower bound.
+      clip_high: upper clip distance of the ratio, > 0.
       gradient_clip: largest gradient norm.
       updates: optimizer steps per call; the tasks are dealt out among them, so that each row is trained on once.
         Small updates often learn more from the same rollouts than one large one (docs/experiments.md).
       micro_tokens: most tokens (rows x longest row) computed at once; lower it when memory runs out.
       temperature: that of the sampling distribution.
+
+    Raises:
+      ConfigError: no such loss or ratio.
     """
 
     def __init__(
@@ -63,6 +69,8 @@ class Learner:
         steps: int | None = None,
         rise: int = 1,
         weight_decay: float = 0.0,
+        loss: Loss = "clip",
+        ratio: Ratio = "token",
         clip_low: float = 0.2,
         clip_high: float = 0.28,
         gradient_clip: float = 1.0,
@@ -70,8 +78,12 @@ class Learner:
         micro_tokens: int = 16384,
         temperature: float = 1.0,
     ) -> None:
+        for kind, name, known in (("loss", loss, LOSSES), ("ratio", ratio, RATIOS)):
+            if name not in known:
+                raise ConfigError(f"unknown {kind} {name!r}.{did_you_mean(name, [str(word) for word in known])}")
         self.policy = policy
         self.learning_rate, self.steps, self.rise = learning_rate, steps, rise
+        self.loss, self.ratio = loss, ratio
         self.clip_low, self.clip_high = clip_low, clip_high
         self.gradient_clip, self.updates = gradient_clip, updates
         self.micro_tokens, self.temperature = micro_tokens, temperature
@@ -122,7 +134,12 @@ class Learner:
                     [row.advantages[row.loss_mask] for row in part],
                 )
             )
-            parts = clipped_loss(logprobs, behaviour, advantages, clip_low=self.clip_low, clip_high=self.clip_high)
+            spans = spans_of(part, self.ratio)
+            parts = policy_loss(
+                logprobs, behaviour, advantages,
+                loss=self.loss, spans=None if spans is None else spans.to(logprobs.device),
+                clip_low=self.clip_low, clip_high=self.clip_high,
+            )  # fmt: skip
             loss = parts.loss / denominator
             if not torch.isfinite(loss):
                 raise self._broken("loss", loss.item())
