@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from treeroll.backup import fresh_and_incumbent
+from treeroll.credit._walks import branches
 from treeroll.credit.base import Credit
 from treeroll.tree import RolloutTree
 
@@ -33,12 +34,11 @@ def sibling_tree(tree: RolloutTree) -> Credit:
     Raises:
       ValueError: a leaf has no reward, or a rollout is unfinished.
     """
-    values = fresh_and_incumbent(tree)
-    nearest = np.full(len(tree.nodes), -1)
+    values, branch = fresh_and_incumbent(tree), branches(tree)
+    parents = np.array([node.parent for node in tree.nodes])
     top = np.full(len(tree.nodes), -1)
-    for index, node in enumerate(tree.nodes[1:], start=1):
-        branches = len(tree.children(node.parent)) > 1
-        nearest[index] = node.parent if branches else nearest[node.parent]
-        top[index] = top[node.parent] if top[node.parent] >= 0 else nearest[index]
-    against = (values[nearest] + values[top]) / 2
-    return Credit.of(np.where(nearest >= 0, values - against, 0.0))
+    for index in np.flatnonzero(branch >= 0):
+        above = top[parents[index]]
+        top[index] = above if above >= 0 else parents[branch[index]]
+    against = (values[parents[branch]] + values[top]) / 2
+    return Credit.of(np.where(branch >= 0, values - against, 0.0))
