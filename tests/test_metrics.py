@@ -3,12 +3,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from handmade import bare, flat, fork, plant
 from treeroll import metrics
 from treeroll.credit.sibling_tree import sibling_tree
+from treeroll.predictor.base import Prediction
 from treeroll.tree import Anchor
 
 
@@ -72,61 +71,24 @@ def test_flips_without_predictions():
     assert realised == 1
 
 
-def test_scored_outcomes_leave_out_what_the_choice_was_conditioned_on():
-    tree = fork(fork(flat(0, 1), 1, 1), 1, 0)
-    anchors = [Anchor(tree, node) for node in (0, 1, 3)]
-    root, prefix = metrics.scored_outcomes(anchors, np.array([0.5, 0.6, 0.7]))
-    assert [values.tolist() for values in root] == [[0.5, 0.5], [0, 1]]
-    assert [values.tolist() for values in prefix] == [[0.6, 0.7], [0, 1]]  # incumbents; the fresh ones were chosen
-
-
 def test_predictor_group():
     tree = flat(0, 1)
     anchors = [Anchor(tree, node) for node in (0, 1, 3)]
-    found = metrics.predictor_group(anchors, np.array([0.5, 0.2, 0.9]), informed=True)
+    found = metrics.predictor_group(
+        anchors,
+        Prediction(np.array([0.5, 0.2, 0.9]), np.ones(3), np.array([3.0, 2.0, 1.0])),
+        unit="turns",
+        informed=True,
+    )
     assert found["informed"] is True
     assert (found["root_brier"], found["root_skill"], found["root_auc"], found["ece"]) == (0.25, 0, 0.5, 0)
     assert found["prefix_brier"] == pytest.approx(0.025)
     assert found["prefix_skill"] == pytest.approx(0.9)
     assert found["prefix_auc"] == 1
+    assert found["root_cost_error"] == 0.5  # rollouts of 2 turns, 3 predicted
+    assert found["prefix_cost_error"] == 0.5  # 1 turn is left after each prefix; 2 and 1 predicted
     assert math.isnan(found["flips_predicted"])
     assert math.isnan(found["flips_realised"])
-
-
-def test_skill_of_the_base_rate_is_zero():
-    outcome = np.array([1.0, 0, 0, 0])
-    assert metrics.skill(np.full(4, 0.25), outcome) == 0
-    assert metrics.skill(outcome, outcome) == 1
-    assert metrics.skill(np.full(4, 0.5), outcome) < 0
-    assert math.isnan(metrics.skill(np.full(4, 0.5), np.ones(4)))
-
-
-def test_auc_by_hand():
-    """Successes .9, .5; failures .5, .1: pairs won 1, 1, 1/2, 1 of 4."""
-    assert metrics.auc(np.array([0.9, 0.5, 0.5, 0.1]), np.array([1.0, 1, 0, 0])) == 3.5 / 4
-    assert math.isnan(metrics.auc(np.array([0.9]), np.array([1.0])))
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=20))
-@settings(max_examples=60, deadline=None)
-def test_auc_counts_pairs(pairs):
-    prediction = np.array([place / 4 for place, _ in pairs])
-    outcome = np.array([float(success) for _, success in pairs])
-    wins = [np.sign(a - b) / 2 + 0.5 for a in prediction[outcome == 1] for b in prediction[outcome == 0]]
-    assert metrics.auc(prediction, outcome) == pytest.approx(np.mean(wins) if wins else math.nan, nan_ok=True)
-
-
-def test_ece_by_hand():
-    """Bin .2: mean prediction .2, outcome 1/2; bin .9 and the edge 1: mean .95, outcome 1."""
-    assert metrics.ece(np.array([0.2, 0.2, 0.9, 1.0]), np.array([1.0, 0, 1, 1])) == pytest.approx(
-        (2 * 0.3 + 2 * 0.05) / 4
-    )
-
-
-def test_empty_scores():
-    empty = np.array([])
-    for score in (metrics.brier, metrics.skill, metrics.auc, metrics.ece):
-        assert math.isnan(score(empty, empty))
 
 
 def test_wilson_interval():

@@ -11,17 +11,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from treeroll import backup
+from treeroll.budget import Unit
+from treeroll.contrast import expected_flip_probability, repeat_posterior
 from treeroll.credit.base import Credit
+from treeroll.predictor.base import Prediction
+from treeroll.scoring import auc, brier, ece, relative_error, scored_costs, scored_outcomes, skill
 from treeroll.tree import Anchor, RolloutTree
-
-Pairs: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""[S] predictions and their [S] outcomes."""
 
 # Contrast -------------------------------------------------------------------------------------------------------
 
@@ -86,12 +86,12 @@ def credited_token_share(trees: Sequence[RolloutTree], credit: Sequence[Credit])
 # Allocation -----------------------------------------------------------------------------------------------------
 
 
-def allocation_group(trees: Sequence[RolloutTree], *, budget: int, left: int) -> dict[str, Any]:
+def allocation_group(trees: Sequence[RolloutTree], *, budget: float, left: float) -> dict[str, Any]:
     """Returns the group "allocation" of a step's metrics.
 
     groups: {bare rollouts of a task: number of such tasks}, tasks without any left out; keys are strings.
     branch_turns: {turn that continuations start after (0 = the root): number of continuations}.
-    budget: rollouts that the step could spend. left: rollouts that it did not spend.
+    budget: what the step could spend, in its unit. left: what it did not; below 0 where turns or tokens overran it.
     """
     groups = Counter(len(tree.bare_leaves) for tree in trees if tree.bare_leaves)
     turns = Counter(
@@ -107,11 +107,12 @@ def flips(trees: Iterable[RolloutTree]) -> tuple[float, float]:
     """Returns the shares of expanded anchors (prediction, reality) where a continuation changed the outcome.
 
     An anchor that one round gave k continuations, conditioned on an outcome r, has flipped where at least one of
-    them ended otherwise than r. Predicted: the mean of 1 - s^k with s = rV + (1-r)(1-V), over the anchors whose
-    `Origin` holds a prediction V. Realised: over all anchors whose `Origin` holds an outcome. Realised far under
-    predicted is the optimiser's curse (METHOD 3).
+    them ended otherwise than r. Predicted: the mean of E[1 - s^k] over the anchors whose `Origin` holds a prediction,
+    with its strength, once it has seen r (`contrast.repeat_posterior`); without a strength the prediction counts as
+    exact. Realised: over all anchors whose `Origin` holds an outcome. Realised far under predicted is the optimiser's
+    curse (METHOD 3).
     """
-    predicted, realised = [], []
+    asked, realised = [], []
     for tree in trees:
         anchors: dict[tuple[int, int], list[int]] = {}
         for leaf in tree.leaves:
@@ -124,29 +125,35 @@ def flips(trees: Iterable[RolloutTree]) -> tuple[float, float]:
             success = origin.outcome >= tree.success_at
             realised.append(any(tree.succeeded(leaf) != success for leaf in leaves))
             if origin.prediction is not None:
-                repeat = origin.prediction if success else 1 - origin.prediction
-                predicted.append(1 - repeat**origin.count)
-    return _ratio(sum(predicted), len(predicted)), _ratio(sum(realised), len(realised))
+                asked.append((origin.prediction, origin.strength or math.inf, success, origin.count))
+    if not asked:
+        return math.nan, _ratio(sum(realised), len(realised))
+    mean, strength, success, count = np.array(asked, dtype=np.float64).T
+    predicted = expected_flip_probability(*repeat_posterior(mean, strength, success), count)
+    return float(predicted.mean()), _ratio(sum(realised), len(realised))
 
 
 # Predictor ------------------------------------------------------------------------------------------------------
 
 
-def predictor_group(anchors: Sequence[Anchor], predictions: NDArray[np.float64], *, informed: bool) -> dict[str, Any]:
+def predictor_group(anchors: Sequence[Anchor], prediction: Prediction, *, unit: Unit, informed: bool) -> dict[str, Any]:
     """Returns the group "predictor" of a step's metrics.
 
     informed: whether the allocator relied on the predictor in this step.
     root_brier, root_skill, root_auc, ece: `brier`, `skill`, `auc` and `ece` at the roots.
     prefix_brier, prefix_skill, prefix_auc: the same at the prefixes.
+    root_cost_error, prefix_cost_error: mean |predicted - actual| cost over the mean actual cost; null in rollouts.
     flips_predicted, flips_realised: see `flips`.
 
     Args:
       anchors: K roots and prefixes of the step's finished trees.
-      predictions: [K] their success probabilities, made BEFORE the predictor learned from these trees. See
-        `scored_outcomes` for what they are held against.
+      prediction: [K] what was predicted there BEFORE the predictor learned from these trees. See
+        `scored_outcomes` for what it is held against.
+      unit: what costs are counted in.
       informed: the predictor's flag when the step was allocated.
     """
-    root, prefix = scored_outcomes(anchors, predictions)
+    root, prefix = scored_outcomes(anchors, prediction.mean)
+    root_cost, prefix_cost = scored_costs(anchors, prediction.cost, unit)
     predicted, realised = flips({id(anchor.tree): anchor.tree for anchor in anchors}.values())
     return {
         "informed": informed,
@@ -157,64 +164,11 @@ def predictor_group(anchors: Sequence[Anchor], predictions: NDArray[np.float64],
         "prefix_skill": skill(*prefix),
         "prefix_auc": auc(*prefix),
         "ece": ece(*root),
+        "root_cost_error": relative_error(*root_cost),
+        "prefix_cost_error": relative_error(*prefix_cost),
         "flips_predicted": predicted,
         "flips_realised": realised,
     }
-
-
-def scored_outcomes(anchors: Sequence[Anchor], predictions: NDArray[np.float64]) -> tuple[Pairs, Pairs]:
-    """Returns (predictions [S], outcomes [S] in {0, 1}) for the roots among K anchors, and for the prefixes.
-
-    At a root, one pair for each of its bare rollouts; at a prefix, one pair with its incumbent, which the prediction
-    has not seen. Fresh continuations are not scored: which prefixes get any was decided by looking at prediction and
-    incumbent together, so scoring those on the one and the rest on the other would flatter the predictor.
-    """
-    pairs: tuple[list[tuple[float, bool]], list[tuple[float, bool]]] = ([], [])
-    for anchor, prediction in zip(anchors, predictions.tolist(), strict=True):
-        tree, node = anchor.tree, anchor.node
-        if node:
-            pairs[1].append((prediction, tree.succeeded(tree.incumbent(node))))
-        else:
-            pairs[0].extend((prediction, reward >= tree.success_at) for reward in backup.samples(tree, 0).tolist())
-    root, prefix = (np.array(found, dtype=np.float64).reshape(-1, 2).T for found in pairs)
-    return (root[0], root[1]), (prefix[0], prefix[1])
-
-
-def brier(prediction: NDArray[np.float64], outcome: NDArray[np.float64]) -> float:
-    """Returns the mean of (prediction - outcome)^2 over [S] pairs, in [0, 1]; 0.25 is what 0.5 scores."""
-    return float(np.mean((prediction - outcome) ** 2)) if len(outcome) else math.nan
-
-
-def skill(prediction: NDArray[np.float64], outcome: NDArray[np.float64]) -> float:
-    """Returns the Brier skill over the base rate, 1 - brier / (b (1-b)), b = mean of the same [S] outcomes.
-
-    1 is perfect, 0 no better than knowing the batch's mean, below 0 worse. NaN where the outcomes all agree.
-    """
-    base = float(outcome.mean()) if len(outcome) else 0.0
-    return 1 - brier(prediction, outcome) / (base * (1 - base)) if 0 < base < 1 else math.nan
-
-
-def auc(prediction: NDArray[np.float64], outcome: NDArray[np.float64]) -> float:
-    """Returns the probability that a success was predicted above a failure, ties counting half.
-
-    NaN where the [S] outcomes all agree.
-    """
-    success = outcome > 0.5
-    wins, losses = int(success.sum()), int((~success).sum())
-    if not wins or not losses:
-        return math.nan
-    _, place, count = np.unique(prediction, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - (count - 1) / 2)[place]  # ties share their mean rank, 1 = lowest
-    return float((rank[success].sum() - wins * (wins + 1) / 2) / (wins * losses))
-
-
-def ece(prediction: NDArray[np.float64], outcome: NDArray[np.float64], bins: int = 10) -> float:
-    """Returns the expected calibration error: |mean prediction - mean outcome| over equal-width bins, by size."""
-    if not len(outcome):
-        return math.nan
-    place = np.clip((prediction * bins).astype(np.int64), 0, bins - 1)
-    gap = np.bincount(place, weights=prediction - outcome, minlength=bins)
-    return float(np.abs(gap).sum() / len(outcome))
 
 
 # Shared ---------------------------------------------------------------------------------------------------------

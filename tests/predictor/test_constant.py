@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 
 from handmade import flat
 from treeroll import predictor
 from treeroll.errors import ConfigError
-from treeroll.predictor import ConstantPredictor, HeadPredictor
+from treeroll.predictor import ConstantPredictor, DepthCost, HeadPredictor
 from treeroll.tree import Anchor
 
 
@@ -19,9 +20,11 @@ def test_one_number_everywhere_and_never_informed():
 
 
 def test_state():
-    other = ConstantPredictor()
-    other.load_state_dict(ConstantPredictor(mean=0.3).state_dict())
+    constant, other = ConstantPredictor(mean=0.3, cost=DepthCost("turns")), ConstantPredictor(cost=DepthCost("turns"))
+    constant.update([flat(1, 0)])
+    other.load_state_dict(constant.state_dict())
     assert other.mean == 0.3
+    assert other.predict([Anchor(flat(1))]).cost == constant.predict([Anchor(flat(1))]).cost
 
 
 @pytest.mark.parametrize("mean", [0.0, 1.0, -1, float("nan")])
@@ -30,11 +33,31 @@ def test_bad_mean(mean):
         ConstantPredictor(mean=mean)
 
 
+def test_learns_what_rollouts_cost():
+    constant = predictor.get("constant", unit="turns", longest=9)
+    tree = flat(1, 0)
+    assert constant.predict([Anchor(tree)]).cost.tolist() == [9]
+    constant.update([tree] * 100)
+    assert constant.predict([Anchor(tree), Anchor(tree, 1)]).cost == pytest.approx([2, 1], abs=0.05)
+
+
 def test_get():
     assert isinstance(predictor.get("constant", forgetting=0.5), ConstantPredictor)
     head = predictor.get("head", forgetting=0.5, warmup=7)
     assert isinstance(head, HeadPredictor)
-    assert (head.forgetting, head.warmup) == (0.5, 7)
+    assert (head.forgetting, head.record.warmup) == (0.5, 7)
+
+
+def test_get_hands_on_what_each_takes():
+    assert predictor.get("beta", forgetting=0.5, unit="turns").cost.unit == "turns"
+    assert isinstance(predictor.get("shuffled", warmup=7).inner, HeadPredictor)
+    told = predictor.get("oracle", probe=lambda anchors: (np.ones(len(anchors)), np.ones(len(anchors))), samples=8)
+    assert told.predict([Anchor(flat(1))]).strength.tolist() == [8]
+
+
+def test_an_oracle_must_be_told():
+    with pytest.raises(ConfigError, match="give it a probe"):
+        predictor.get("oracle")
 
 
 def test_unknown_names_get_a_hint():

@@ -5,12 +5,12 @@ import pytest
 
 from handmade import bare, flat, fork, plant
 from treeroll.predictor.features import CHEAP, Features
-from treeroll.tree import RolloutTree
+from treeroll.tree import Anchor, RolloutTree
 
 
 def cheap(tree: RolloutTree, node: int) -> dict[str, float]:
     features = Features(hidden_size=4, buckets=8)
-    return dict(zip(CHEAP, features.raw(tree)[node, features.blocks[2]].tolist(), strict=True))
+    return dict(zip(CHEAP, features.rows([Anchor(tree, node)])[0, features.blocks[2]].tolist(), strict=True))
 
 
 def edit(tree: RolloutTree, node: int, **fields) -> RolloutTree:
@@ -56,7 +56,7 @@ def test_own_outcomes_change_no_feature(node):
     features = Features(hidden_size=4, buckets=8)
     lost, won = flat(0.0, 1.0), flat(1.0, 1.0)
     grown = fork(won, node, 0.0)
-    rows = [features.raw(tree)[node] for tree in (lost, won, grown)]
+    rows = features.rows([Anchor(tree, node) for tree in (lost, won, grown)])
     np.testing.assert_array_equal(rows[0], rows[1])
     np.testing.assert_array_equal(rows[0], rows[2])
 
@@ -64,21 +64,22 @@ def test_own_outcomes_change_no_feature(node):
 def test_hidden_states_are_padded_projected_or_missing():
     features = Features(hidden_size=4, buckets=2, seed=3)
     raw = [
-        features.raw(edit(plant(), 0, hidden=hidden))[0, :4]
+        features.rows([Anchor(edit(plant(), 0, hidden=hidden))])[0, :4]
         for hidden in (np.ones(3, np.float32), np.ones(100, np.float32), None)
     ]
     assert raw[0].tolist() == [1, 1, 1, 0]
     assert np.isfinite(raw[1]).all()
     assert np.ptp(raw[1]) > 0
     assert np.isnan(raw[2]).all()
-    again = Features(hidden_size=4, buckets=2, seed=3)
-    np.testing.assert_array_equal(raw[1], again.raw(edit(plant(), 0, hidden=np.ones(100, np.float32)))[0, :4])
+    again, long = Features(hidden_size=4, buckets=2, seed=3), edit(plant(), 0, hidden=np.ones(100, np.float32))
+    np.testing.assert_array_equal(raw[1], again.rows([Anchor(long)])[0, :4])
 
 
 def test_bag_counts_the_prompt_only():
     features = Features(hidden_size=1, buckets=8)
-    table = features.raw(bare(plant(prompt=(5, 5, 9)), 1.0))[:, features.blocks[1]]
-    assert table.sum(1).tolist() == [3, 3, 3]
+    tree = bare(plant(prompt=(5, 5, 9)), 1.0)
+    table = features.rows([Anchor(tree), Anchor(tree, 1)])[:, features.blocks[1]]
+    assert table.sum(1).tolist() == [3, 3]
     assert table.max() >= 2
 
 
@@ -93,3 +94,36 @@ def test_standardising():
     assert not found[:, 1:-1].any()  # constant or missing: the mean
     assert found[:, -1].tolist() == [1, 1, 1, 1]
     assert features(np.full((1, features.size - 1), 100.0)).max() == 5
+
+
+class Lengths:
+    """An encoder of two numbers: how long a history is, and nothing known."""
+
+    size = 2
+
+    def encode(self, anchors):
+        return np.array([[len(anchor.token_ids), np.nan] for anchor in anchors])
+
+
+def test_any_encoder_will_do():
+    features = Features(Lengths(), buckets=3)
+    tree = bare(plant(), 1.0)
+    rows = features.rows([Anchor(tree), Anchor(tree, 1)])
+    assert rows.shape == (2, features.size - 1)
+    assert rows[:, 0].tolist() == [3, 6]
+    assert np.isnan(rows[:, 1]).all()
+
+
+def test_a_row_does_not_depend_on_what_it_is_asked_with():
+    features, other = Features(hidden_size=1, buckets=4), Features(hidden_size=1, buckets=4)
+    trees = [bare(bare(plant(), 1.0, turns=3), 0.0), flat(1, 0, 1)]
+    anchors = [Anchor(tree, node) for tree in trees for node in (0, *tree.prefixes)]
+    together = features.rows(anchors[::-1])[::-1]
+    np.testing.assert_array_equal(together, np.concatenate([other.rows([anchor]) for anchor in anchors]))
+
+
+def test_the_same_turn_below_another_prompt_is_another_history():
+    """What is worked out once for a node holds on its own path only."""
+    features, tree = Features(Lengths(), buckets=3), bare(plant(), 1.0)
+    other = edit(tree, 0, token_ids=np.arange(9, dtype=np.int32))
+    assert features.rows([Anchor(tree, 1), Anchor(other, 1), Anchor(tree, 1)])[:, 0].tolist() == [6, 12, 6]

@@ -1,16 +1,23 @@
 """The head on a made-up world: success is logistic in a hidden state, along a direction that can drift."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from handmade import flat, fork, plant
-from treeroll.metrics import auc, scored_outcomes, skill
 from treeroll.predictor.head import HeadPredictor
-from treeroll.tree import Anchor, RolloutTree
+from treeroll.scoring import auc, scored_outcomes, skill
+from treeroll.tree import Anchor, RolloutTree, Task
 
 SIZE = 6
+names = itertools.count()
+
+
+def new(tree: RolloutTree) -> RolloutTree:
+    """The same tree for a task that was never seen."""
+    return replace(tree, task=Task(f"task {next(names)}", "question"))
 
 
 def sample(rng: np.random.Generator, direction: np.ndarray, tasks: int = 24, group: int = 4) -> list[RolloutTree]:
@@ -19,7 +26,7 @@ def sample(rng: np.random.Generator, direction: np.ndarray, tasks: int = 24, gro
     for _ in range(tasks):
         hidden = rng.standard_normal(SIZE)
         success = 1 / (1 + np.exp(-4 * hidden @ direction))
-        tree = flat(*(rng.random(group) < success).astype(float))
+        tree = new(flat(*(rng.random(group) < success).astype(float)))
         trees.append(
             replace(
                 tree,
@@ -55,7 +62,7 @@ def test_before_anything_was_learned():
     prediction = head.predict([Anchor(plant()), Anchor(plant())])
     assert prediction.mean.tolist() == [0.5, 0.5]
     assert prediction.cost.tolist() == [1, 1]
-    assert prediction.strength == pytest.approx([2, 2])
+    assert prediction.strength == pytest.approx([1, 1])
     assert not head.informed
 
 
@@ -71,7 +78,7 @@ def test_skill_rises_with_what_was_learned():
     assert scores[7][0] > scores[2][0]
     assert scores[7][1] > 0.85
     assert head.informed
-    assert head.skill > 0.2
+    assert head.record.skill > 0.2
 
 
 def test_warms_up_first():
@@ -118,7 +125,8 @@ def test_outcomes_in_the_tree_are_not_in_its_predictions():
 
 def test_cost_is_what_was_left():
     """Rollouts of 3 turns: 3 left at the root, 2 and 1 below; never under 1."""
-    rng, head = np.random.default_rng(4), small()
+    rng, head = np.random.default_rng(4), small(unit="turns", longest=9)
+    assert head.predict([Anchor(plant())]).cost == [9]
     for _ in range(5):
         head.update([long(rng) for _ in range(24)])
     tree = long(rng)
@@ -136,20 +144,37 @@ def long(rng: np.random.Generator) -> RolloutTree:
 def test_strength_tells_how_alike_the_rollouts_of_a_task_are():
     rng, alike, mixed = np.random.default_rng(5), small(), small()
     for _ in range(10):
-        alike.update([flat(*[float(rng.random() < 0.5)] * 4) for _ in range(30)])
-        mixed.update([flat(*(rng.random(4) < 0.5).astype(float)) for _ in range(30)])
-    assert alike.strength < 0.6
-    assert mixed.strength > 5
+        alike.update([new(flat(*[float(rng.random() < 0.5)] * 4)) for _ in range(30)])
+        mixed.update([new(flat(*(rng.random(4) < 0.5).astype(float))) for _ in range(30)])
+    root = [Anchor(plant())]
+    assert alike.predict(root).strength[0] < 0.2
+    assert mixed.predict(root).strength[0] > 5
 
 
 def test_all_outcomes_alike_and_then_the_opposite():
     head = small()
     for _ in range(30):
-        head.update([flat(1, 1)] * 20)
+        head.update([new(flat(1, 1)) for _ in range(20)])
     assert head.predict([Anchor(plant())]).mean[0] > 0.95
     for _ in range(8):
-        head.update([flat(0, 0)] * 20)
-    assert head.predict([Anchor(plant())]).mean[0] < 0.2
+        head.update([new(flat(0, 0)) for _ in range(20)])
+    assert head.predict([Anchor(plant())]).mean[0] < 0.1
+
+
+def test_a_task_that_comes_back_brings_its_own_outcomes():
+    """Mean (s mu + successes)/(s + n), strength s + n; its prefixes, and other tasks, are predicted as before."""
+    rng, head = np.random.default_rng(8), small(forgetting=0.5)
+    head.update(sample(rng, first()))
+    head.update([*sample(rng, first()), flat(1, 1, 1, 0)])
+    head.update(sample(rng, first()))
+    known, unknown = plant(), new(plant())
+    (s, mean), (strength, told) = (
+        (found.strength[0], found.mean[0]) for found in (head.predict([Anchor(tree)]) for tree in (unknown, known))
+    )
+    assert strength == pytest.approx(s + 4 * 0.5)
+    assert told == pytest.approx((s * mean + 3 * 0.5) / (s + 4 * 0.5))
+    prefix = [head.predict([Anchor(tree, 1)]).mean[0] for tree in (flat(1), new(flat(1)))]
+    assert prefix[0] == prefix[1]
 
 
 def test_unsampled_trees_teach_nothing():
@@ -162,7 +187,7 @@ def test_unsampled_trees_teach_nothing():
 def test_state_round_trip_is_exact():
     rng, head = np.random.default_rng(6), small(seed=5)
     for _ in range(3):
-        head.update(sample(rng, first()))
+        head.update([*sample(rng, first()), flat(1, 0)])
     other = small(seed=5)
     other.load_state_dict({key: np.asarray(value) for key, value in head.state_dict().items()})
     more, test = sample(rng, first()), sample(rng, first())
@@ -171,19 +196,21 @@ def test_state_round_trip_is_exact():
     for name in ("mean", "strength", "cost"):
         first_values, second_values = (getattr(one.predict(anchors(test)), name) for one in (head, other))
         np.testing.assert_array_equal(first_values, second_values)
-    assert (head.skill, head.informed) == (other.skill, other.informed)
+    assert (head.record.skill, head.informed) == (other.record.skill, other.informed)
 
 
-def test_state_of_another_size():
+def test_state_of_another_size_or_unit():
     with pytest.raises(ValueError, match="hidden_size and buckets"):
         small().load_state_dict(HeadPredictor().state_dict())
+    with pytest.raises(ValueError, match="costs are in turns, not in rollouts"):
+        small().load_state_dict(small(unit="turns").state_dict())
 
 
 def test_state_does_not_change_with_its_owner():
     rng, head = np.random.default_rng(7), small()
     state = head.state_dict()
     head.update(sample(rng, first()))
-    assert not state["weights"].any()
+    assert not state["root_weights"].any()
 
 
 def test_a_warmup_of_none_trusts_what_the_first_update_taught():
@@ -191,6 +218,38 @@ def test_a_warmup_of_none_trusts_what_the_first_update_taught():
     assert not eager.informed
     for head in (eager, patient):
         head.update(sample(np.random.default_rng(0), first()))
-    assert np.isnan(eager.skill)
+    assert np.isnan(eager.record.skill)
     assert eager.informed
     assert not patient.informed
+
+
+class Known:
+    """An encoder of one number: the first of the hidden state."""
+
+    size = 1
+
+    def encode(self, anchors):
+        return np.array([[anchor.tree.nodes[anchor.node].hidden[0]] for anchor in anchors])
+
+
+def test_any_encoder_will_do():
+    rng, head = np.random.default_rng(9), HeadPredictor(encoder=Known(), buckets=4)
+    for _ in range(8):
+        head.update(sample(rng, first()))
+    assert root_scores(head, sample(rng, first(), tasks=200))[0] > 0.3
+
+
+def test_roots_and_prefixes_learn_apart():
+    """At roots success follows the hidden state, at prefixes its opposite."""
+    rng, head = np.random.default_rng(10), small()
+    for _ in range(10):
+        head.update([turned(tree) for tree in sample(rng, first())])
+    trees = [turned(tree) for tree in sample(rng, first(), tasks=200)]
+    root, prefix = scored_outcomes(anchors(trees), head.predict(anchors(trees)).mean)
+    assert auc(*root) > 0.85
+    assert auc(*prefix) > 0.85
+
+
+def turned(tree: RolloutTree) -> RolloutTree:
+    root, *others = tree.nodes
+    return replace(tree, nodes=(root, *(replace(node, hidden=-node.hidden) for node in others)))

@@ -1,67 +1,129 @@
-"""What a predictor sees of an anchor: numbers taken from the tree alone, the same at roots and prefixes."""
+"""What a predictor sees of an anchor: an encoding of its history, and numbers taken from the tree, alike everywhere."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll.seeding import generator
-from treeroll.tree import RolloutTree
+from treeroll.predictor.encoders import Encoder, HiddenEncoder
+from treeroll.tree import Anchor, Node, RolloutTree
 
 ERROR = re.compile(r"\b(none|error|exception|invalid|unknown|not found|no results?|no match(es)?)\b", re.IGNORECASE)
 """An observation that matches counts as a failed tool call."""
 
 CHEAP = ("turn", "log_tokens", "errors", "last_error", "turn_logprob", "path_logprob", "evidence")
-"""Names of the last columns, see `Features.raw`."""
+"""Names of the last columns, see `Features.rows`."""
+
+
+@dataclass(eq=False)
+class _History:
+    """What is known of the history up to a node; the same in every tree that it stands in."""
+
+    above: _History | None
+    turns: int
+    tokens: int
+    failures: int
+    drawn: int
+    """Sampled tokens so far."""
+    logprob: float
+    """Sum of their log-probabilities."""
+    cheap: tuple[float, ...]
+    """The columns of `CHEAP` but the last."""
+    encoding: NDArray[np.float64] | None = None
+
+
+NOWHERE = _History(None, -1, 0, 0, 0, 0.0, ())
+"""Where a path stands before the prompt."""
 
 
 class Features:
-    """Turns nodes into vectors of a fixed size, standardised by what was seen so far.
+    """Turns anchors into vectors of a fixed size, standardised by what was seen so far.
 
-    Columns, in blocks: the policy's last hidden state at the end of the history (H; a longer one goes through a
-    fixed random projection, a shorter one is padded), a bag of the prompt's tokens (hashed to B buckets),
-    `CHEAP`, and a constant 1.
+    Columns, in blocks: the encoding of the history (H, of the encoder's size), a bag of the prompt's tokens (hashed
+    to B buckets), `CHEAP`, and a constant 1.
     """
 
-    def __init__(self, *, hidden_size: int = 128, buckets: int = 64, decay: float = 0.97, seed: int = 0) -> None:
-        self.hidden_size = hidden_size
+    def __init__(
+        self,
+        encoder: Encoder | None = None,
+        *,
+        hidden_size: int = 128,
+        buckets: int = 64,
+        decay: float = 0.97,
+        seed: int = 0,
+    ) -> None:
+        """Args:
+        encoder: of histories; the policy's own hidden state, `hidden_size` numbers of it, where None.
+        hidden_size: numbers of a hidden state.
+        buckets: columns for the prompt's tokens, >= 0.
+        decay: share of the standardising moments that is kept from one `observe` to the next.
+        seed: address of the random projection that long hidden states go through.
+        """
+        self.encoder = encoder or HiddenEncoder(size=hidden_size, seed=seed)
         self.buckets = buckets
-        self.size = hidden_size + buckets + len(CHEAP) + 1
+        self.size = self.encoder.size + buckets + len(CHEAP) + 1
         self._decay = decay
-        self._seed = seed
-        self._projection: NDArray[np.float64] | None = None
+        # What does not depend on what was learned is worked out once for each node of a step, and each prompt.
+        self._steps: set[int] = set()
+        self._histories: dict[Node, _History] = {}
+        self._bags: dict[Node, NDArray[np.float64]] = {}
         self.sums = np.zeros((3, self.size - 1))
-        """Decayed (weight, value, square) of each column but the constant: all that it has learned."""
+
+    @property
+    def sums(self) -> NDArray[np.float64]:
+        """[3, size - 1] decayed (weight, value, square) of each column but the constant: all that it has learned."""
+        return self._sums
+
+    @sums.setter
+    def sums(self, sums: NDArray[np.float64]) -> None:
+        self._sums = sums
+        weight = np.maximum(sums[0], 1e-12)
+        self._mean = sums[1] / weight
+        variance = sums[2] / weight - self._mean**2
+        varied = variance > 1e-6 * self._mean**2 + 1e-12
+        # what never varied is scaled to the mean
+        self._scale = np.where(varied, 1 / np.sqrt(np.where(varied, variance, 1.0)), 0.0)
 
     @property
     def blocks(self) -> tuple[slice, slice, slice, slice]:
-        """The columns of the hidden state, the bag, the cheap features and the constant."""
-        bag, cheap, constant = self.hidden_size, self.hidden_size + self.buckets, self.size - 1
+        """The columns of the encoding, the bag, the cheap features and the constant."""
+        bag, cheap, constant = self.encoder.size, self.encoder.size + self.buckets, self.size - 1
         return slice(0, bag), slice(bag, cheap), slice(cheap, constant), slice(constant, self.size)
 
-    def raw(self, tree: RolloutTree) -> NDArray[np.float64]:
-        """Returns [n_nodes, size - 1] the columns before standardising, NaN where a node has no such thing.
+    def rows(self, anchors: Sequence[Anchor]) -> NDArray[np.float64]:
+        """Returns [K, size - 1] the columns before standardising, NaN where an anchor has no such thing.
 
         `CHEAP`: turns so far; log(1 + tokens so far); failed tool calls so far, and whether the last one failed;
         mean log-probability of the tokens sampled in the last turn, and on the whole path; evidence of the
-        task's other bare rollouts, (successes - failures)/(n + 2) over those that do not pass through the node.
-        So no column holds the outcome of a rollout that passes through the node, and a column of the root holds
+        task's other bare rollouts, (successes - failures)/(n + 2) over those that do not pass through the anchor.
+        So no column holds the outcome of a rollout that passes through the anchor, and a column of the root holds
         none at all: a finished tree gives the same features as an unfinished one had before it was continued.
         """
-        nodes = tree.nodes
-        table = np.full((len(nodes), self.size - 1), np.nan)
-        hidden, bag, cheap, _ = self.blocks
-        buckets = (nodes[0].token_ids.astype(np.uint64) * np.uint64(2654435761) >> np.uint64(7)) % np.uint64(
-            self.buckets
-        )
-        counts = np.bincount(buckets.astype(np.int64), minlength=self.buckets)
-        table[:, bag] = counts
-        for index, node in enumerate(nodes):
-            if node.hidden is not None:
-                table[index, hidden] = self._fit(node.hidden)
-        table[:, cheap] = np.column_stack([*_path_columns(tree), _evidence(tree)])
+        steps = {anchor.tree.step for anchor in anchors}
+        if steps != self._steps:
+            self._steps, self._histories, self._bags = steps, {}, {}
+        histories = [self._history(anchor.tree, anchor.node) for anchor in anchors]
+        new = list({id(one): place for place, one in enumerate(histories) if one.encoding is None}.values())
+        if new:
+            for place, encoding in zip(new, self.encoder.encode([anchors[place] for place in new]), strict=True):
+                histories[place].encoding = encoding
+        trees = dict.fromkeys(anchor.tree for anchor in anchors if anchor.node)
+        evidence = {tree: _evidence(tree) for tree in trees}
+        table = np.empty((len(anchors), self.size - 1))
+        encoding, bag, cheap, _ = self.blocks
+        if anchors:
+            table[:, encoding] = [one.encoding for one in histories]
+            table[:, cheap] = [
+                (*one.cheap, evidence[anchor.tree][anchor.node] if anchor.node else 0.0)
+                for anchor, one in zip(anchors, histories, strict=True)
+            ]
+            if self.buckets:
+                table[:, bag] = [self._bag(anchor.tree.nodes[0]) for anchor in anchors]
         return table
 
     def observe(self, raw: NDArray[np.float64]) -> None:
@@ -75,52 +137,51 @@ class Features:
 
         What is missing, or never varied, is 0: the mean.
         """
-        weight = np.maximum(self.sums[0], 1e-12)
-        mean = self.sums[1] / weight
-        variance = self.sums[2] / weight - mean**2
-        varied = variance > 1e-6 * mean**2 + 1e-12
-        scaled = (raw - mean) / np.sqrt(np.where(varied, variance, 1.0))
-        scaled = np.where(varied & ~np.isnan(raw), np.clip(scaled, -5, 5), 0.0)
-        return np.column_stack([scaled, np.ones(len(raw))])
+        table = np.ones((len(raw), self.size))
+        scaled = np.clip((raw - self._mean) * self._scale, -5, 5)
+        scaled[np.isnan(scaled)] = 0.0
+        table[:, :-1] = scaled
+        return table
 
-    def _fit(self, hidden: NDArray[np.float32]) -> NDArray[np.float64]:
-        if len(hidden) <= self.hidden_size:
-            padded = np.zeros(self.hidden_size)
-            padded[: len(hidden)] = hidden
-            return padded
-        if self._projection is None or self._projection.shape[1] != len(hidden):
-            draw = generator(self._seed, "hidden projection", len(hidden))
-            self._projection = draw.standard_normal((self.hidden_size, len(hidden))) / np.sqrt(len(hidden))
-        return np.asarray(self._projection @ hidden)
+    def _bag(self, root: Node) -> NDArray[np.float64]:
+        """Returns [B] how many of a prompt's tokens fall into each bucket."""
+        if (bag := self._bags.get(root)) is None:
+            hashed = root.token_ids.astype(np.uint64) * np.uint64(2654435761) >> np.uint64(7)
+            places = (hashed % np.uint64(self.buckets)).astype(np.int64)
+            bag = self._bags[root] = np.bincount(places, minlength=self.buckets).astype(np.float64)
+        return bag
 
-
-def _path_columns(tree: RolloutTree) -> list[NDArray[np.float64]]:
-    """Returns the columns of `CHEAP` that add up along a path, [n_nodes] each."""
-    size = len(tree.nodes)
-    turn, tokens, errors, last_error, sampled, logprob = np.zeros((6, size))
-    turn_logprob = np.full(size, np.nan)
-    for index, node in enumerate(tree.nodes):
-        up = node.parent
-        tokens[index] = len(node.token_ids) + (tokens[up] if index else 0)
-        if not index:
-            continue
-        own, total = node.sampled_tokens, float(node.logprobs.sum())
-        last_error[index] = ERROR.search(node.observation) is not None
-        turn[index] = turn[up] + 1
-        errors[index] = errors[up] + last_error[index]
-        sampled[index] = sampled[up] + own
-        logprob[index] = logprob[up] + total
-        turn_logprob[index] = total / own if own else np.nan
-    path_logprob = np.divide(logprob, sampled, out=np.full(size, np.nan), where=sampled > 0)
-    return [turn, np.log1p(tokens), errors, last_error, turn_logprob, path_logprob]
+    def _history(self, tree: RolloutTree, index: int) -> _History:
+        """Returns what is known of a node's history; a node may stand in several trees, but on one path."""
+        history = NOWHERE
+        for place in tree.path(index):
+            node, above = tree.nodes[place], history
+            known = self._histories.get(node)
+            if known is None or known.above is not above:
+                known = self._histories[node] = _after(above, node)
+            history = known
+        return history
 
 
-def _evidence(tree: RolloutTree) -> NDArray[np.float64]:
-    """Returns [n_nodes] what the bare rollouts say that do not pass through a node, in (-1, 1); 0 without any."""
-    through = np.zeros((len(tree.nodes), 2))
+def _after(above: _History, node: Node) -> _History:
+    """Returns the history that a node ends."""
+    drawn, logprob = int(np.count_nonzero(node.sampled_mask)), sum(node.logprobs.tolist())
+    failed = bool(node.observation) and ERROR.search(node.observation) is not None
+    turns, tokens, failures = above.turns + 1, above.tokens + len(node.token_ids), above.failures + failed
+    all_drawn, all_logprob = above.drawn + drawn, above.logprob + logprob
+    turn_logprob = logprob / drawn if drawn else math.nan
+    path_logprob = all_logprob / all_drawn if all_drawn else math.nan
+    cheap = (turns, math.log1p(tokens), failures, failed, turn_logprob, path_logprob)
+    return _History(above, turns, tokens, failures, all_drawn, all_logprob, cheap)
+
+
+def _evidence(tree: RolloutTree) -> list[float]:
+    """Returns for each node what the bare rollouts say that do not pass through it, in (-1, 1); 0 without any."""
+    count, balance = [0] * len(tree.nodes), [0] * len(tree.nodes)  # of the bare rollouts through each node
     for leaf in tree.bare_leaves:
-        through[leaf] = (1.0, 1.0 if tree.succeeded(leaf) else -1.0)
+        count[leaf], balance[leaf] = 1, 1 if tree.succeeded(leaf) else -1
     for index in range(len(tree.nodes) - 1, 0, -1):
-        through[tree.nodes[index].parent] += through[index]
-    count, balance = (through[0] - through).T
-    return np.asarray(balance / (count + 2))
+        parent = tree.nodes[index].parent
+        count[parent] += count[index]
+        balance[parent] += balance[index]
+    return [(balance[0] - own) / (count[0] - through + 2) for own, through in zip(balance, count, strict=True)]

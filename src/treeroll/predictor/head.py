@@ -1,8 +1,7 @@
-"""The default predictor: Bayesian logistic regression on hidden states and cheap features, learned online.
+"""The default predictor: linear in an encoding of the history and cheap features, learned online, with its own doubt.
 
-Laplace's approximation with a full covariance (Spiegelhalter and Lauritzen 1990; MacKay 1992), one Gaussian
-posterior carried from step to step. Forgetting lets the certainty of old steps fade, so that it follows a
-policy that changes.
+A Bayesian logistic head gives the mean, beta-binomial likelihood the strength, and what is remembered of a task is
+counted on top (METHOD 4).
 """
 
 from __future__ import annotations
@@ -13,225 +12,183 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll import backup
-from treeroll.metrics import scored_outcomes
+from treeroll.budget import Unit
+from treeroll.predictor import encoders
 from treeroll.predictor.base import Prediction
+from treeroll.predictor.costs import sampled
+from treeroll.predictor.encoders import Encoder
 from treeroll.predictor.features import Features
+from treeroll.predictor.linear import BayesianLogistic, Ridge
+from treeroll.predictor.memory import TaskMemory
+from treeroll.predictor.samples import own_leaves
+from treeroll.predictor.skill import TrackRecord
+from treeroll.predictor.strength import Strength
 from treeroll.tree import Anchor, RolloutTree
 
-HIDDEN_LOGIT, BAG_LOGIT, CHEAP_LOGIT, BIAS_LOGIT = 0.7, 0.7, 2.0, 2.0
+ENCODING_LOGIT, BAG_LOGIT, CHEAP_LOGIT, BIAS_LOGIT = 1.0, 0.5, 2.0, 2.0
 """Prior standard deviation, in logits, of what each block of features adds to a prediction."""
-NEWTON_STEPS = 4
-LONGEST_STEP = 4.0
-"""Most logits by which one Newton step may move a prediction: full steps overshoot where all were saturated."""
-EDGE = 1e-3
-"""Predictions stay this far from 0 and 1."""
 
 
 class HeadPredictor:
-    """Success probability and remaining turns at roots and prefixes, from one linear head each.
+    """Success probability, strength and cost at roots and prefixes.
 
-    The success head learns from weighted Bernoulli samples: at a root its bare rollouts, at a prefix its
-    incumbent and its own fresh continuations, all equally weighted (METHOD 5). Given the history, each has the
-    prefix's own success probability whatever the choice of prefixes was conditioned on, so the choice biases
-    nothing. The Gaussian prior plays the part of kappa V in (kappa V + sum r)/(kappa + n).
+    The success heads learn from Bernoulli samples: at a root its bare rollouts, at a prefix its incumbent and its own
+    fresh continuations, all equally weighted (METHOD 5). Given the history, each has the prefix's own success
+    probability whatever the choice of prefixes was conditioned on, so the choice biases nothing. Roots and prefixes
+    have heads of their own: on the way to the answer other features count than before the first turn.
 
-    A prediction never holds an outcome of a rollout through its own anchor: the allocator conditions on the
-    incumbent's outcome itself.
+    Around a head's mean mu lies a Beta of the likeliest strength s (`Strength`). At roots the task's own faded
+    successes and failures of earlier steps are counted on top (`TaskMemory`): mean (s mu + successes)/(s + n) and
+    strength s + n.
+
+    A prediction never holds an outcome of this step's rollouts through its own anchor, only those of other bare
+    rollouts of the task, at prefixes: the allocator conditions on an anchor's own outcomes itself.
     """
 
     def __init__(
         self,
         *,
         seed: int = 0,
+        encoder: str | Encoder = "hidden",
+        device: str = "cpu",
         hidden_size: int = 128,
         buckets: int = 64,
         warmup: int = 128,
         forgetting: float = 0.9,
-        skill_decay: float = 0.8,
+        unit: Unit = "rollouts",
+        longest: float = 1.0,
     ) -> None:
         """Args:
         seed: address of the random projection that long hidden states go through.
-        hidden_size: columns for the hidden state.
-        buckets: columns for the prompt's tokens.
+        encoder: of histories: a name that `encoders.get` knows, or an encoder.
+        device: torch device of an encoder that is named.
+        hidden_size: columns for the policy's hidden state, where that is the encoder.
+        buckets: columns for the prompt's tokens, at roots; at prefixes they tell nothing that the encoding does not.
         warmup: rollouts to learn from before `informed` can be True.
         forgetting: share of the certainty that is kept from one update to the next, in (0, 1].
-        skill_decay: the same for the rolling skill; 0.8 looks back over about 5 updates.
+        unit: what costs are counted in.
+        longest: cost that is predicted until costs have been seen.
         """
-        self.features = Features(hidden_size=hidden_size, buckets=buckets, seed=seed)
-        self.warmup = warmup
-        self.forgetting = forgetting
-        self.skill_decay = skill_decay
-        self._rollouts = 0
-        self._prior = _prior_precision(self.features)
-        self._weights = np.zeros(self.features.size)
-        self._precision = np.diag(self._prior)
-        self._covariance = np.diag(1 / self._prior)
-        self._cost_gram = np.zeros((self.features.size, self.features.size))
-        self._cost_target = np.zeros(self.features.size)
-        self._cost_weights = np.zeros(self.features.size)
-        # Decayed [roots, prefixes] x [pairs, outcomes, squared errors].
-        self._scores = np.zeros((2, 3))
-        # Decayed [covariance, variance] of outcomes within a group; starts at 2 observations' worth of strength.
-        self._overdispersion = np.array([1.0, 3.0])
-
-    # Predicting ---------------------------------------------------------------------------------------------
-
-    @property
-    def skill(self) -> float:
-        """Rolling Brier skill over the base rate, the mean of that at roots and that at prefixes; NaN at first.
-
-        Scored before each update learned from the outcomes. Prefixes count as well because stage 1 soon picks
-        tasks that are all predicted alike: among those nobody beats the base rate at the root.
-        """
-        pairs, outcomes, squares = self._scores.T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            base = outcomes / pairs
-            skills = 1 - squares / pairs / (base * (1 - base))
-        skills = skills[np.isfinite(skills)]
-        return float(skills.mean()) if len(skills) else float("nan")
+        if isinstance(encoder, str):
+            encoder = encoders.get(encoder, size=hidden_size, seed=seed, device=device)
+        self.forgetting, self.unit, self.longest = forgetting, unit, float(longest)
+        self.record = TrackRecord(warmup=warmup)
+        self.strength = Strength(forgetting=forgetting)
+        self.memory = TaskMemory(forgetting=forgetting)
+        costs = unit != "rollouts"
+        self._root = _Head(Features(encoder, buckets=buckets), forgetting, costs=costs)
+        self._prefix = _Head(Features(encoder, buckets=0), forgetting, costs=costs)
 
     @property
     def informed(self) -> bool:
-        """True once `warmup` rollouts were learned from and while `skill` is above 0.
-
-        Skill is unknown until a second update scores what the first one taught. A warmup of 0 does not wait for it.
-        """
-        if np.isnan(self.skill):
-            return self.warmup == 0 < self._rollouts
-        return self._rollouts >= self.warmup and self.skill > 0
-
-    @property
-    def strength(self) -> float:
-        """a + b of the Beta around a prediction: 1/rho - 1, rho = correlation of outcomes within a task's group.
-
-        How far tasks lie from their predictions shows in how alike the bare rollouts of one task are, given the
-        prediction: E[(y_1 - p)(y_2 - p)] = rho p (1-p). In [0.25, 64].
-        """
-        covariance, variance = self._overdispersion
-        return float(np.clip(variance / max(covariance, 1e-9) - 1, 0.25, 64.0))
+        """True once `warmup` rollouts were learned from and while the rolling Brier skill is above 0."""
+        return self.record.informed
 
     def predict(self, anchors: Sequence[Anchor]) -> Prediction:
-        """Returns the predictions at K anchors; 0.5 and 1 turn before anything was learned."""
-        inputs = self.features(self._raw(anchors))
-        return Prediction(
-            mean=self._mean(inputs),
-            strength=np.full(len(anchors), self.strength),
-            cost=np.maximum(inputs @ self._cost_weights, 1.0),
-        )
+        """Returns the predictions at K anchors.
 
-    def _raw(self, anchors: Sequence[Anchor]) -> NDArray[np.float64]:
-        rows = np.zeros((len(anchors), self.features.size - 1))
-        tables: dict[int, NDArray[np.float64]] = {}
-        for place, anchor in enumerate(anchors):
-            if id(anchor.tree) not in tables:
-                tables[id(anchor.tree)] = self.features.raw(anchor.tree)
-            rows[place] = tables[id(anchor.tree)][anchor.node]
-        return rows
+        Before anything was learned the mean is 0.5, the strength 1 and the cost `longest` (1 in rollouts).
+        """
+        mean, cost = np.full(len(anchors), 0.5), np.ones(len(anchors))
+        for head, chosen in self._places(anchors):
+            inputs = head.features(head.features.rows([anchors[index] for index in chosen]))
+            mean[chosen] = head.success(inputs)
+            if head.cost is not None:
+                cost[chosen] = np.maximum(head.cost(inputs), 1.0) if self.record.rollouts else self.longest
+        return self._remembered(anchors, Prediction(mean, self.strength.predict(anchors, mean), cost))
 
-    def _mean(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns [n] the posterior mean of sigmoid(logit), by MacKay's approximation."""
-        variance = np.einsum("nd,nd->n", inputs @ self._covariance, inputs)
-        logit = inputs @ self._weights / np.sqrt(1 + np.pi / 8 * variance)
-        return np.asarray(np.clip(_sigmoid(logit), EDGE, 1 - EDGE))
-
-    # Learning -----------------------------------------------------------------------------------------------
+    def _remembered(self, anchors: Sequence[Anchor], prediction: Prediction) -> Prediction:
+        """Returns the predictions with what is remembered of the roots' tasks counted on top."""
+        known = self.memory.recall(anchors)
+        return prediction.after(*known.T) if known.any() else prediction
 
     def update(self, trees: Sequence[RolloutTree]) -> None:
         """Scores the predictions for finished trees, then learns from them. Unsampled trees teach nothing."""
-        trees = [tree for tree in trees if tree.leaves]
-        if not trees:
+        seen = [(Anchor(tree, node), leaves) for tree in trees if tree.leaves for node, leaves in own_leaves(tree)]
+        if not seen:
             return
-        anchors = [Anchor(tree, node) for tree in trees for node in (0, *tree.prefixes)]
-        raw = self._raw(anchors)
-        if self._rollouts:  # the very first predictions are all 0.5: no evidence about what is learned later
-            self._score(anchors, self._mean(self.features(raw)))
-        self.features.observe(raw)
-        inputs = self.features(raw)
-        targets = [_targets(anchor.tree, anchor.node) for anchor in anchors]
-        successes, trials, turns = np.array(targets, dtype=np.float64).T
-        self._learn_success(inputs, successes, trials)
-        self._learn_cost(inputs, turns)
-        self._rollouts += sum(len(tree.leaves) for tree in trees)
+        anchors = [anchor for anchor, _ in seen]
+        samples = np.array([len(leaves) for _, leaves in seen], dtype=np.float64)
+        successes = np.array([sum(map(anchor.tree.succeeded, leaves)) for anchor, leaves in seen], dtype=np.float64)
+        rows, mean = {}, np.full(len(anchors), 0.5)
+        for head, chosen in self._places(anchors):
+            rows[head] = head.features.rows([anchors[index] for index in chosen])
+            mean[chosen] = head.success(head.features(rows[head]))
+        if self.record.rollouts:  # what was predicted before anything was learned says nothing of what is learned later
+            prediction = Prediction(mean, self.strength.predict(anchors, mean), np.ones(len(anchors)))
+            self.record.score(anchors, self._remembered(anchors, prediction).mean)
+            self.strength.update(anchors, mean, successes, samples, self.memory.recall(anchors))
+        costs = self._costs(trees)
+        for head, chosen in self._places(anchors):
+            head.features.observe(rows[head])
+            inputs = head.features(rows[head])
+            head.success.learn(inputs, successes[chosen], samples[chosen])
+            if head.cost is not None:
+                head.cost.learn(inputs, costs[chosen])
+        self.memory.update(trees)
+        self.record.count(trees)
 
-    def _score(self, anchors: Sequence[Anchor], means: NDArray[np.float64]) -> None:
-        scored = scored_outcomes(anchors, means)
-        sums = [[len(outcome), outcome.sum(), ((guess - outcome) ** 2).sum()] for guess, outcome in scored]
-        self._scores = self.skill_decay * self._scores + np.array(sums)
-        pairs = np.zeros(2)
-        for anchor, mean in zip(anchors, means.tolist(), strict=True):
-            if anchor.node == 0:
-                error = (backup.samples(anchor.tree, 0) >= anchor.tree.success_at) - mean
-                count = len(error)
-                pairs += (error.sum() ** 2 - (error**2).sum(), count * (count - 1) * mean * (1 - mean))
-        self._overdispersion = self.forgetting * self._overdispersion + pairs
+    def _places(self, anchors: Sequence[Anchor]) -> list[tuple[_Head, list[int]]]:
+        """Returns each head with the places of its own among K anchors, unless there are none."""
+        chosen: tuple[list[int], list[int]] = ([], [])
+        for place, anchor in enumerate(anchors):
+            chosen[anchor.node > 0].append(place)
+        return [(head, own) for head, own in zip((self._root, self._prefix), chosen, strict=True) if own]
 
-    def _learn_success(
-        self, inputs: NDArray[np.float64], successes: NDArray[np.float64], trials: NDArray[np.float64]
-    ) -> None:
-        """Moves the Gaussian posterior to the mode of its product with the new samples' likelihood."""
-        before = self.forgetting * self._precision + (1 - self.forgetting) * np.diag(self._prior)
-        weights = self._weights.copy()
-        for _ in range(NEWTON_STEPS):
-            mean = _sigmoid(inputs @ weights)
-            curvature = trials * np.maximum(mean * (1 - mean), EDGE)
-            hessian = before + (inputs * curvature[:, None]).T @ inputs
-            gradient = inputs.T @ (successes - trials * mean) - before @ (weights - self._weights)
-            step = np.linalg.solve(hessian, gradient)
-            weights += step * min(1.0, LONGEST_STEP / max(float(np.abs(inputs @ step).max()), EDGE))
-        self._weights, self._precision = weights, hessian
-        self._covariance = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
-
-    def _learn_cost(self, inputs: NDArray[np.float64], turns: NDArray[np.float64]) -> None:
-        """Ridge regression of the turns that were left, with the same forgetting."""
-        self._cost_gram = self.forgetting * self._cost_gram + inputs.T @ inputs
-        self._cost_target = self.forgetting * self._cost_target + inputs.T @ turns
-        gram = self._cost_gram + np.diag(self._prior)
-        self._cost_weights = np.asarray(np.linalg.solve(gram, self._cost_target), dtype=np.float64)
-
-    # Saving -------------------------------------------------------------------------------------------------
+    def _costs(self, trees: Sequence[RolloutTree]) -> NDArray[np.float64]:
+        """Returns [K] the mean cost of each anchor's own samples; nothing where costs are not learned."""
+        if self.unit == "rollouts":
+            return np.zeros(0)
+        found = [costs for tree in trees if tree.leaves for _, costs in sampled(tree, self.unit)]
+        return np.array([sum(costs) / len(costs) for costs in found])
 
     def state_dict(self) -> dict[str, Any]:
-        arrays = {name: getattr(self, f"_{name}").copy() for name in ARRAYS}
-        return {"rollouts": self._rollouts, "feature_sums": self.features.sums.copy(), **arrays}
+        return {
+            "unit": self.unit,
+            **self.record.state_dict(),
+            **self.strength.state_dict(),
+            **self.memory.state_dict(),
+            **{f"root_{key}": array.copy() for key, array in self._root.arrays().items()},
+            **{f"prefix_{key}": array.copy() for key, array in self._prefix.arrays().items()},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on exactly where `state_dict` was taken.
 
         Raises:
-          ValueError: the state was saved with other sizes.
+          ValueError: the state was saved with other sizes, or with costs in another unit.
         """
-        columns = np.shape(state["feature_sums"])[1]
-        if columns != self.features.size - 1:
+        columns, own = np.shape(state["root_sums"])[1], self._root.features.size - 1
+        if columns != own:
             raise ValueError(
-                f"the saved predictor has {columns} features, this one {self.features.size - 1}: "
-                "build it with the hidden_size and buckets it was saved with"
+                f"the saved predictor has {columns} features, this one {own}: "
+                "build it with the encoder, hidden_size and buckets it was saved with"
             )
-        self.features.sums = np.array(state["feature_sums"], dtype=np.float64)
-        self._rollouts = int(state["rollouts"])
-        for name in ARRAYS:
-            setattr(self, f"_{name}", np.array(state[name], dtype=np.float64))
+        if (unit := str(state["unit"])) != self.unit:
+            raise ValueError(f"the saved costs are in {unit}, not in {self.unit}: go on with the unit of the saved run")
+        for part in (self.record, self.strength, self.memory):
+            part.load_state_dict(state)
+        for name, head in (("root_", self._root), ("prefix_", self._prefix)):
+            head.load({key.removeprefix(name): value for key, value in state.items() if key.startswith(name)})
 
 
-ARRAYS = ("weights", "precision", "covariance", "cost_gram", "cost_target", "cost_weights", "scores", "overdispersion")
+class _Head:
+    """The linear models of one kind of anchor, with the features that they share."""
 
+    def __init__(self, features: Features, forgetting: float, *, costs: bool) -> None:
+        precision = np.ones(features.size)
+        for block, spread in zip(features.blocks, (ENCODING_LOGIT, BAG_LOGIT, CHEAP_LOGIT, BIAS_LOGIT), strict=True):
+            precision[block] = (block.stop - block.start) / spread**2  # the block as a whole adds its spread
+        self.features = features
+        self.success = BayesianLogistic(precision, forgetting=forgetting)
+        self.cost = Ridge(precision, forgetting=forgetting) if costs else None
 
-def _prior_precision(features: Features) -> NDArray[np.float64]:
-    """Returns [size] the prior's precision: each block as a whole adds its standard deviation in logits."""
-    precision = np.ones(features.size)
-    for block, spread in zip(features.blocks, (HIDDEN_LOGIT, BAG_LOGIT, CHEAP_LOGIT, BIAS_LOGIT), strict=True):
-        precision[block] = (block.stop - block.start) / spread**2
-    return precision
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        costs = {} if self.cost is None else self.cost.arrays()
+        return {"sums": self.features.sums, **self.success.arrays(), **costs}
 
-
-def _targets(tree: RolloutTree, node: int) -> tuple[int, int, float]:
-    """Returns (successes, samples, mean turns that were left) over the outcomes that count for a root or prefix."""
-    children = tree.children(0) if node == 0 else (tree.children(node)[0], *backup.fresh_children(tree, node))
-    leaves = [tree.incumbent(child) for child in children if node or tree.nodes[child].origin.kind == "bare"]
-    depth = tree.depth(node)
-    turns = sum(tree.depth(leaf) - depth for leaf in leaves) / len(leaves)
-    return sum(tree.succeeded(leaf) for leaf in leaves), len(leaves), turns
-
-
-def _sigmoid(logit: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logit)))
+    def load(self, arrays: Mapping[str, Any]) -> None:
+        self.features.sums = np.array(arrays["sums"], dtype=np.float64)
+        for model in (self.success, self.cost):
+            if model is not None:
+                model.load(arrays)
