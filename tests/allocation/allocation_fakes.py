@@ -56,12 +56,13 @@ class Oracle:
     means: Mapping[tuple[str, int], float] = field(default_factory=dict)
     costs: Mapping[tuple[str, int], float] = field(default_factory=dict)
     informed: bool = True
+    strength: float = np.inf
 
     def predict(self, anchors: Sequence[Anchor]) -> Prediction:
         places = [(anchor.tree.task.id, anchor.node) for anchor in anchors]
         return Prediction(
-            mean=np.array([self.means[place] for place in places]),
-            strength=np.full(len(places), 10.0),
+            mean=np.array([self.means.get(place, np.nan) for place in places]),
+            strength=np.full(len(places), self.strength),
             cost=np.array([self.costs.get(place, 1.0) for place in places]),
         )
 

@@ -22,7 +22,7 @@ def test_roots_are_allocated_exactly_best_first() -> None:
     assert [anchor.tree.task.id for anchor in found.anchors] == ["t2", "t1"]
     assert found.counts.tolist() == [2, 2]
     assert found.gains == pytest.approx([0.5, 2 * 0.24])
-    assert found.predictions.tolist() == [0.5, 0.4]
+    assert found.prediction.mean.tolist() == [0.5, 0.4]
     assert np.isnan(found.propensities).all()
     assert found.left == 0
 
@@ -33,7 +33,7 @@ def test_roots_are_uniform_while_the_predictor_is_not_informed() -> None:
     uniform = UniformRoots(4).allocate(forest[:3], 20, cold, rng())
     assert [a.tree for a in found.anchors] == [a.tree for a in uniform.anchors] == forest[:3]
     assert found.counts.tolist() == uniform.counts.tolist() == [4, 4, 4]
-    assert np.isnan(found.predictions).all()
+    assert np.isnan(found.prediction.mean).all()
 
 
 def test_exploration_has_its_share_and_its_propensity() -> None:
@@ -99,7 +99,7 @@ def test_the_cap_on_active_tasks_keeps_those_nearest_to_one_half() -> None:
 
 def test_roots_of_an_empty_pool_and_of_a_small_budget() -> None:
     assert TraceRoots().allocate([], 0, Oracle(), rng()).anchors == ()
-    with pytest.raises(AllocationError, match="budget of 3 rollouts is too small for one group of 4"):
+    with pytest.raises(AllocationError, match="budget of 3 is too small for one group of 4"):
         TraceRoots(min_group=4).allocate(pool(2), 3, roots([0.5, 0.5]), rng())
 
 
@@ -140,7 +140,7 @@ def test_prefixes_whose_outcome_disagrees_with_the_prediction_come_first() -> No
     found = TracePrefixes().allocate([TWO], 4, knows, rng())
     assert chosen(found) == {5: 2, 2: 1, 4: 1}
     assert found.gains == pytest.approx([1 - 0.4**2, 0.8, 0.3])
-    assert found.predictions.tolist() == [0.6, 0.2, 0.3]
+    assert found.prediction.mean.tolist() == [0.6, 0.2, 0.3]
     assert np.isnan(found.propensities).all()
     assert found.left == 0
 
@@ -156,9 +156,9 @@ def test_blind_choice_ignores_the_outcome() -> None:
 
 def test_cost_decides_between_equal_flips() -> None:
     knows = oracle({1: 0.5, 2: 0.6, 4: 0.5, 5: 0.4}, {1: 3.0, 2: 1.0, 4: 3.0, 5: 1.0})
-    assert chosen(TracePrefixes(max_per_prefix=1, per_cost=True).allocate([TWO], 2, knows, rng())) == {2: 1, 5: 1}
-    plain = TracePrefixes(max_per_prefix=1).allocate([TWO], 2, knows, rng())
-    assert chosen(plain) == {1: 1, 4: 1}
+    found = TracePrefixes(max_per_prefix=1).allocate([TWO], 2.5, knows, rng())
+    assert (chosen(found), found.cost, found.left) == ({2: 1, 5: 1}, 2, 0.5)
+    assert found.prediction.cost.tolist() == [1, 1]
 
 
 def test_caps_and_minimum_gain_leave_budget() -> None:
@@ -171,10 +171,38 @@ def test_caps_and_minimum_gain_leave_budget() -> None:
 
 def test_mixed_trees_can_be_skipped() -> None:
     knows = oracle({1: 0.9, 2: 0.2, 4: 0.3, 5: 0.6})
-    found = TracePrefixes(skip_mixed=True).allocate([TWO], 4, knows, rng())
+    found = TracePrefixes(mixed_weight=0).allocate([TWO], 4, knows, rng())
     assert (found.anchors, found.left) == ((), 4)
     same = tree(rollouts=[(3, 1.0), (3, 1.0)])
-    assert TracePrefixes(skip_mixed=True).allocate([same], 4, knows, rng()).rollouts == 4
+    assert TracePrefixes(mixed_weight=0).allocate([same], 4, knows, rng()).rollouts == 4
+
+
+def test_over_the_pool_one_budget_serves_all_trees_and_a_mixed_one_counts_less() -> None:
+    same = tree("same", rollouts=[(2, 0.0), (2, 0.0)])  # prefixes 1 and 3
+    means = {("task", node): 0.5 for node in (1, 2, 4, 5)} | {("same", 1): 0.4, ("same", 3): 0.3}
+    rule = TracePrefixes(max_per_prefix=1, mixed_weight=0.7, scope="pool")
+    found = rule.allocate([TWO, same], 3, Oracle(means), rng())
+    assert rule.scope == "pool"
+    assert [(a.tree.task.id, a.node) for a in found.anchors] == [("same", 1), ("task", 1), ("task", 2)]  # .4, .35, .35
+
+
+def test_the_posterior_has_seen_the_outcome() -> None:
+    """Beta(3, 1) before, a failure: Beta(3, 2), so a continuation flips it with probability 3/5, not 3/4."""
+    failed, knows = tree(rollouts=[(2, 0.0)]), oracle({1: 0.75})
+    knows.strength = 4.0
+    assert TracePrefixes().allocate([failed], 1, knows, rng()).gains == pytest.approx([0.6])
+    assert TracePrefixes(posterior=False).allocate([failed], 1, knows, rng()).gains == pytest.approx([0.75])
+    # Blind: the mean over r of E[1 - s | r] = .75 x .25 x 4/5 + .25 x .75 x 4/5.
+    assert TracePrefixes(blind=True).allocate([failed], 1, knows, rng()).gains == pytest.approx([0.3])
+
+
+def test_a_budget_in_turns_buys_bare_rollouts_by_their_expected_cost() -> None:
+    knows = roots([0.5, 0.5, 0.5])
+    knows.costs = {("t0", 0): 5.0, ("t1", 0): 2.0, ("t2", 0): 3.0}
+    found = TraceRoots(explore=0.0).allocate(pool(3), 11.0, knows, rng())
+    counts = {anchor.tree.task.id: int(n) for anchor, n in zip(found.anchors, found.counts, strict=True)}
+    assert counts == {"t1": 2, "t2": 2}  # 4 + 6 turns: two mixed with 1/2; t0 alone would take 10
+    assert (found.cost, found.left) == (10, 1)
 
 
 def test_prefixes_are_random_while_the_predictor_is_not_informed() -> None:
@@ -202,10 +230,9 @@ def test_nothing_to_branch_from(forest: list) -> None:
     assert (found.anchors, found.left) == ((), 4)
 
 
-def test_certain_predictions_are_clipped() -> None:
+def test_what_certainly_repeats_gets_nothing() -> None:
     found = TracePrefixes(max_per_prefix=1).allocate([TWO], 4, oracle({1: 1.0, 2: 0.0, 4: 0.0, 5: 1.0}), rng())
-    assert found.rollouts == 4
-    assert found.gains == pytest.approx([1.0, 1.0, 0.0, 0.0], abs=1e-8)
+    assert (chosen(found), found.gains.tolist(), found.left) == ({2: 1, 5: 1}, [1, 1], 2)
 
 
 @given(
@@ -215,7 +242,6 @@ def test_certain_predictions_are_clipped() -> None:
         TracePrefixes,
         max_per_prefix=st.one_of(st.none(), st.integers(1, 3)),
         blind=st.booleans(),
-        per_cost=st.booleans(),
     ),
     st.integers(0, 99),
 )
@@ -226,9 +252,7 @@ def test_the_stated_objective_is_maximised(
     one, draw = tree(rollouts=rollouts), rng(seed)
     prefixes = list(one.prefixes)
     means = {node: float(draw.uniform(0.02, 0.98)) for node in prefixes}
-    costs = {node: float(draw.uniform(1, 5)) for node in prefixes}
-    found = rule.allocate([one], budget, oracle(means, costs), rng())
-    divisor = costs if rule.per_cost else dict.fromkeys(prefixes, 1.0)
+    found = rule.allocate([one], budget, oracle(means), rng())
 
     best = np.zeros(budget + 1)
     for node in prefixes:
@@ -237,9 +261,9 @@ def test_the_stated_objective_is_maximised(
         extended = best.copy()
         for k in range(1, min(budget, rule.max_per_prefix or budget) + 1):
             gain = 1 - v ** (k + 1) - (1 - v) ** (k + 1) if rule.blind else 1 - s**k
-            extended[k:] = np.maximum(extended[k:], best[: budget + 1 - k] + gain / divisor[node])
+            extended[k:] = np.maximum(extended[k:], best[: budget + 1 - k] + gain)
         best = extended
-    reached = sum(float(g) / divisor[a.node] for a, g in zip(found.anchors, found.gains, strict=True))
+    reached = float(found.gains.sum())
     assert found.rollouts <= budget
     assert reached == pytest.approx(best[budget], abs=1e-9)
 

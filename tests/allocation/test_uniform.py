@@ -15,7 +15,7 @@ def test_each_of_the_first_tasks_gets_a_group() -> None:
     assert [anchor.node for anchor in found.anchors] == [0, 0, 0]
     assert found.counts.tolist() == [4, 4, 4]
     assert found.left == 2
-    assert np.isnan([found.gains, found.predictions, found.propensities]).all()
+    assert np.isnan([found.gains, found.prediction.mean, found.propensities]).all()
 
 
 def test_a_small_pool_leaves_the_rest() -> None:
@@ -29,7 +29,7 @@ def test_an_empty_pool_gives_an_empty_allocation() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(AllocationError, match="budget of 7 rollouts is too small for one group of 8"):
+    with pytest.raises(AllocationError, match="budget of 7 is too small for one group of 8"):
         UniformRoots(8).allocate(pool(2), 7, Oracle(), RNG)
     with pytest.raises(AllocationError, match="budget is -1"):
         UniformRoots(8).allocate(pool(2), -1, Oracle(), RNG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from treeroll.allocation.base import Allocation
 from treeroll.errors import AllocationError, ConfigError
+from treeroll.predictor.base import Prediction, Predictor
 from treeroll.tree import Anchor, RolloutTree
 
 Scope = Literal["pool", "task"]
@@ -18,13 +20,18 @@ POOL: Scope = "pool"
 TASK: Scope = "task"
 
 
+ROUNDING = 1e-9
+"""Share of a budget by which rounding may let expected costs overrun it (3 x 0.1 fits into 0.3)."""
+
+
 def choose(
     anchors: Sequence[Anchor],
     counts: ArrayLike,
-    budget: int,
+    budget: float,
     *,
     gains: ArrayLike | None = None,
-    predictions: ArrayLike | None = None,
+    prediction: Prediction | None = None,
+    cost: ArrayLike | None = None,
     propensities: ArrayLike | None = None,
     rank_by: ArrayLike | None = None,
 ) -> Allocation:
@@ -33,39 +40,62 @@ def choose(
     Args:
       anchors: K anchors that could be chosen.
       counts: [K] rollouts of each, >= 0.
-      budget: rollouts that could be spent.
+      budget: what could be spent.
       gains: [K] or scalar expected contrast; None where the rule does not score.
-      predictions: [K] or scalar success probability relied on; None where the rule does not predict.
+      prediction: [K] what the choice relied on; None where the rule does not predict.
+      cost: [K] or scalar expected cost of a rollout; None for the prediction's, or 1 (rollouts) without one.
       propensities: [K] or scalar probability of the choice; None, or NaN at an anchor, where it was not randomised.
       rank_by: [K] score to order the anchors by, best first, the earlier on a tie; None keeps their order.
 
     Raises:
-      AllocationError: the counts exceed the budget.
+      AllocationError: the expected cost exceeds the budget.
     """
     number = np.asarray(counts, dtype=np.int64)
-    if int(number.sum()) > budget:
-        raise AllocationError(f"{int(number.sum())} rollouts exceed the budget of {budget}; allocate at most that many")
     chosen = np.flatnonzero(number > 0)
     if rank_by is not None:
         chosen = chosen[np.argsort(-np.asarray(rank_by, dtype=np.float64)[chosen], kind="stable")]
+
+    if prediction is None:
+        prediction = Prediction(*np.array([np.nan, np.nan, 1.0]))
 
     def column(values: ArrayLike | None) -> NDArray[np.float64]:
         filled = np.nan if values is None else values
         return np.broadcast_to(np.asarray(filled, dtype=np.float64), (len(anchors),))[chosen]
 
-    return Allocation(
+    allocation = Allocation(
         anchors=tuple(anchors[i] for i in chosen.tolist()),
         counts=number[chosen],
         gains=column(gains),
-        predictions=column(predictions),
+        prediction=Prediction(
+            mean=column(prediction.mean),
+            strength=column(prediction.strength),
+            cost=column(prediction.cost if cost is None else cost),
+        ),
         propensities=column(propensities),
         budget=budget,
     )
+    if allocation.cost > budget * (1 + ROUNDING):
+        raise AllocationError(
+            f"{allocation.rollouts} rollouts with an expected cost of {allocation.cost:g} exceed the budget of "
+            f"{budget:g}; allocate at most that much"
+        )
+    return allocation
 
 
-def nothing(budget: int) -> Allocation:
+def nothing(budget: float) -> Allocation:
     """Returns the allocation that spends nothing."""
     return choose((), (), budget)
+
+
+def affordable(anchors: Sequence[Anchor], budget: float, predictor: Predictor) -> tuple[int, float]:
+    """Returns how many rollouts from `anchors` a budget pays for, and what one costs: for rules that count rollouts.
+
+    In rollouts that is the budget itself, and 1. In turns or tokens every rollout is charged the mean predicted cost.
+    """
+    if not anchors:
+        return 0, 1.0
+    price = float(predictor.predict(anchors).cost.mean())
+    return math.floor(budget * (1 + ROUNDING) / price), price
 
 
 def branchable(forest: Sequence[RolloutTree]) -> list[Anchor]:
@@ -91,10 +121,18 @@ def judged(tree: RolloutTree, leaf: int) -> bool:
     return end.reward is not None and not (end.stop_reason or "").startswith("error")
 
 
-def check_budget(budget: int) -> None:
-    """Raises `AllocationError` for a budget below 0."""
-    if budget < 0:
-        raise AllocationError(f"budget is {budget}, but must be >= 0 rollouts; a meter that ran over gives 0")
+def check_budget(budget: float) -> None:
+    """Raises `AllocationError` for a budget below 0, or NaN."""
+    if not budget >= 0:
+        raise AllocationError(f"budget is {budget}, but must be >= 0; a meter that ran over gives 0")
+
+
+def too_small(budget: float, group: int, price: float) -> AllocationError:
+    """Returns the error for a budget that does not pay for one group."""
+    return AllocationError(
+        f"a budget of {budget:g} is too small for one group of {group}; "
+        f"raise the budget to at least {group * price:g}, or lower the group"
+    )
 
 
 def check_option(name: str, value: float | None, low: float, high: float = np.inf) -> None:

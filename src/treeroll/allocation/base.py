@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll.predictor.base import Predictor
+from treeroll.predictor.base import Prediction, Predictor
 from treeroll.tree import Anchor, RolloutTree
 
 
@@ -23,38 +23,52 @@ class Allocation:
     """[K] rollouts of each, >= 1."""
     gains: NDArray[np.float64]
     """[K] expected contrast of each anchor's rollouts, in [0, 1]; NaN where the rule does not score."""
-    predictions: NDArray[np.float64]
-    """[K] success probability that the choice relied on; NaN where the rule does not predict."""
+    prediction: Prediction
+    """[K] what the choice relied on; mean and strength are NaN where the rule does not predict. Its cost is what one
+    rollout from each anchor is expected to cost, in the unit of the budget (1 in rollouts)."""
     propensities: NDArray[np.float64]
     """[K] probability of the choice where it was randomised; NaN where it was not."""
-    budget: int
-    """Rollouts that could be spent; `counts` never exceed it."""
+    budget: float
+    """What could be spent; `cost` never exceeds it."""
 
     @classmethod
     def bare(cls, forest: Sequence[RolloutTree], count: int) -> Allocation:
         """Returns `count` bare rollouts for each tree of a forest, without a reason: evaluation, tests."""
         blank = np.full(len(forest), np.nan)
         counts = np.full(len(forest), count, dtype=np.int64)
-        return cls(tuple(Anchor(tree) for tree in forest), counts, blank, blank, blank, int(counts.sum()))
+        prediction = Prediction(blank, blank, np.ones(len(forest)))
+        return cls(tuple(Anchor(tree) for tree in forest), counts, blank, prediction, blank, float(counts.sum()))
 
     @property
     def rollouts(self) -> int:
         return int(self.counts.sum())
 
     @property
-    def left(self) -> int:
-        """Rollouts not spent: they go back to the next round or step."""
-        return self.budget - self.rollouts
+    def cost(self) -> float:
+        """What the rollouts are expected to cost, in the unit of the budget."""
+        return float(self.counts @ self.prediction.cost)
+
+    @property
+    def left(self) -> float:
+        """What is not spent: it goes back to the next round or step."""
+        return self.budget - self.cost
 
 
 class Allocator(Protocol):
-    """One round's rule."""
+    """A round's rule."""
 
     @property
     def scope(self) -> Literal["pool", "task"]:
         """`pool`: one decision over all trees, a barrier. `task`: one decision a tree, as soon as it is in."""
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the rule is asked again, with the larger forest and what is left, until it allocates nothing."""
+
     def allocate(
-        self, forest: Sequence[RolloutTree], budget: int, predictor: Predictor, rng: np.random.Generator
+        self, forest: Sequence[RolloutTree], budget: float, predictor: Predictor, rng: np.random.Generator
     ) -> Allocation:
-        """Spends at most `budget` rollouts on anchors of `forest` (one tree, where the scope is `task`)."""
+        """Spends at most `budget` on anchors of `forest` (one tree, where the scope is `task`).
+
+        The budget is in the unit of the predictor's costs: rollouts, unless the predictor was made for another.
+        """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from treeroll.allocation._build import TASK, branchable, check_budget, check_option, choose, nothing
+from treeroll.allocation._build import TASK, affordable, branchable, check_budget, check_option, choose, nothing
 from treeroll.allocation.base import Allocation
 from treeroll.predictor.base import Predictor
 from treeroll.tree import RolloutTree
@@ -26,20 +26,23 @@ class RandomPrefixes:
     """Continuations of each drawn prefix, >= 1."""
 
     scope = TASK
+    repeats = False
 
     def __post_init__(self) -> None:
         check_option("continuations", self.continuations, 1)
 
     def allocate(
-        self, forest: Sequence[RolloutTree], budget: int, predictor: Predictor, rng: np.random.Generator
+        self, forest: Sequence[RolloutTree], budget: float, predictor: Predictor, rng: np.random.Generator
     ) -> Allocation:
-        """Spends at most `budget` rollouts on prefixes of the trees in `forest`; the predictor is not used."""
+        """Spends at most `budget` on prefixes of the trees in `forest`; of the predictor it needs costs only."""
         check_budget(budget)
         anchors = branchable(forest)
-        if not anchors or budget == 0:
+        rollouts, price = affordable(anchors, budget, predictor)
+        if rollouts == 0:
             return nothing(budget)
-        drawn = min(-(-budget // self.continuations), len(anchors))
+        drawn = min(-(-rollouts // self.continuations), len(anchors))
         picked = rng.choice(len(anchors), size=drawn, replace=False)
         counts = np.full(drawn, self.continuations)
-        counts[-1] = min(self.continuations, budget - self.continuations * (drawn - 1))
-        return choose([anchors[i] for i in picked.tolist()], counts, budget, propensities=drawn / len(anchors))
+        counts[-1] = min(self.continuations, rollouts - self.continuations * (drawn - 1))
+        chosen = [anchors[i] for i in picked.tolist()]
+        return choose(chosen, counts, budget, cost=price, propensities=drawn / len(anchors))

@@ -1,7 +1,7 @@
 """TRACE: rollouts go where a success and a failure are likely to meet (arXiv 2606.11119).
 
 `TraceRoots` is stage 1, one decision over the pool; `TracePrefixes` is stage 2, one decision a task, as soon as its
-bare rollouts are in. Both ask the same predictor, and both are uniform while it is not informed.
+bare rollouts are in, or one over all tasks. Both ask the same predictor, and both are uniform while it is not informed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll.allocation._build import POOL, TASK, branchable, check_budget, check_option, choose, judged, nothing
+from treeroll.allocation._build import (
+    POOL,
+    ROUNDING,
+    TASK,
+    Scope,
+    branchable,
+    check_budget,
+    check_option,
+    choose,
+    judged,
+    nothing,
+    too_small,
+)
 from treeroll.allocation.base import Allocation
-from treeroll.allocation.prefixes import CLIP, expand_by_gain
+from treeroll.allocation.prefixes import expand_by_gain
 from treeroll.allocation.random_prefixes import RandomPrefixes
 from treeroll.allocation.roots import allocate_roots
 from treeroll.allocation.uniform import UniformRoots
-from treeroll.contrast import flip_probability, mixed_probability
-from treeroll.errors import AllocationError, ConfigError
-from treeroll.predictor.base import Predictor
+from treeroll.contrast import expected_flip_probability, expected_mixed_probability, repeat_posterior
+from treeroll.errors import ConfigError
+from treeroll.predictor.base import Prediction, Predictor
 from treeroll.tree import Anchor, RolloutTree
 
 
@@ -30,8 +42,9 @@ class TraceRoots:
 
     `explore` of the budget goes to groups of `min_group` for tasks drawn uniformly from the pool, so that the
     predictor keeps seeing tasks that it would not choose; the rest is allocated exactly over the other tasks. The
-    number of drawn tasks E is rounded at random, up or down, so that its mean is exactly explore * budget / min_group
-    (or what the pool allows), and each task's propensity is E's mean / P.
+    number of drawn tasks E is rounded at random, up or down, so that its mean is exactly the share (or what the pool
+    allows), and each task's propensity is E's mean / P. In turns or tokens a rollout of each task costs what the
+    predictor expects, and a drawn one the mean of the pool.
     """
 
     min_group: int = 2
@@ -44,8 +57,11 @@ class TraceRoots:
     """Group of `UniformRoots` while the predictor is not informed, >= 1."""
     explore: float = 0.1
     """Share of the budget for random tasks, in [0, 1]."""
+    posterior: bool = True
+    """Scores the mean of f over each task's Beta posterior; else, as the paper does, f at its mean."""
 
     scope = POOL
+    repeats = False
 
     def __post_init__(self) -> None:
         check_option("min_group", self.min_group, 2)
@@ -58,9 +74,9 @@ class TraceRoots:
             )
 
     def allocate(
-        self, forest: Sequence[RolloutTree], budget: int, predictor: Predictor, rng: np.random.Generator
+        self, forest: Sequence[RolloutTree], budget: float, predictor: Predictor, rng: np.random.Generator
     ) -> Allocation:
-        """Spends at most `budget` rollouts on roots of `forest`.
+        """Spends at most `budget` on roots of `forest`.
 
         Raises:
           AllocationError: the budget is below one group.
@@ -70,125 +86,126 @@ class TraceRoots:
             return nothing(budget)
         if not predictor.informed:
             return UniformRoots(self.cold_group).allocate(forest[: self.max_active], budget, predictor, rng)
-        if budget < self.min_group:
-            raise AllocationError(
-                f"a budget of {budget} rollouts is too small for one group of {self.min_group}; "
-                f"raise the budget to at least {self.min_group}, or lower min_group"
-            )
         anchors = [Anchor(tree) for tree in forest]
-        success = predictor.predict(anchors).mean
-        explored, propensity = self._explore(len(forest), budget, rng)
+        prediction = predictor.predict(anchors)
+        if budget * (1 + ROUNDING) < self.min_group * prediction.cost.min():
+            raise too_small(budget, self.min_group, float(prediction.cost.min()))
+        explored, propensity = self._explore(prediction, budget, rng)
         counts = np.zeros(len(forest), dtype=np.int64)
         counts[explored] = self.min_group
         propensities = np.full(len(forest), np.nan)
         propensities[explored] = propensity
 
-        others = self._candidates(success, explored)
-        counts[others] = allocate_roots(
-            success[others], budget - int(counts.sum()), min_group=self.min_group, max_group=self.max_group
-        )
-        gains = mixed_probability(success, counts)
+        strength = prediction.strength if self.posterior else np.full(len(forest), np.inf)
+        others = np.setdiff1d(np.arange(len(forest)), explored)
+        limit = None if self.max_active is None else self.max_active - len(explored)
+        if limit is None or limit > 0:
+            counts[others] = allocate_roots(
+                prediction.mean[others],
+                max(budget - float(counts @ prediction.cost), 0.0),
+                min_group=self.min_group,
+                max_group=self.max_group,
+                max_active=limit,
+                strength=strength[others],
+                cost=prediction.cost[others],
+            )
+        gains = expected_mixed_probability(prediction.mean, strength, counts)
         return choose(
-            anchors,
-            counts,
-            budget,
-            gains=gains,
-            predictions=success,
-            propensities=propensities,
-            rank_by=gains,
+            anchors, counts, budget, gains=gains, prediction=prediction, propensities=propensities, rank_by=gains
         )
 
-    def _explore(self, tasks: int, budget: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], float]:
+    def _explore(
+        self, prediction: Prediction, budget: float, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], float]:
         """Returns the tasks drawn for exploration and the probability with which each task of the pool is drawn."""
-        groups = min(budget // self.min_group, tasks, self.max_active or tasks)
-        wanted = min(self.explore * budget / self.min_group, groups)
-        number = int(np.floor(wanted + rng.random()))
-        return np.sort(rng.choice(tasks, size=min(number, groups), replace=False)), wanted / tasks
-
-    def _candidates(self, success: NDArray[np.float64], explored: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns the tasks among which the rest is allocated: all others, or as many as may still be active.
-
-        Those nearest to 1/2 lose nothing: for every group size they are the most likely to be mixed.
-        """
-        others = np.setdiff1d(np.arange(len(success)), explored)
-        if self.max_active is None:
-            return others
-        nearest = np.argsort(np.round(np.abs(success[others] - 0.5), 12), kind="stable")
-        return np.sort(others[nearest[: self.max_active - len(explored)]])
+        tasks, group = len(prediction.cost), self.min_group * float(prediction.cost.mean())
+        groups = min(int(budget * (1 + ROUNDING) / group), tasks, self.max_active or tasks)
+        wanted = min(self.explore * budget / group, groups)
+        number = min(int(np.floor(wanted + rng.random())), groups)
+        drawn = np.sort(rng.choice(tasks, size=number, replace=False))
+        if prediction.cost[drawn].sum() * self.min_group > budget * (1 + ROUNDING):  # dearer than the mean
+            paid = np.cumsum(prediction.cost[drawn]) * self.min_group <= budget
+            drawn = drawn[paid]
+        return drawn, wanted / tasks
 
 
 @dataclass(frozen=True)
 class TracePrefixes:
-    """Stage 2: continuations from the prefixes of a task's own bare rollouts whose outcome is likely to flip.
+    """Stage 2: continuations from the prefixes of bare rollouts whose outcome is likely to flip.
 
-    For a prefix with predicted success probability V whose rollout ended with outcome r, k continuations gain
-    g(k) = 1 - s^k with s = r V + (1-r)(1-V). Over counts k_i with sum_i k_i <= budget (in rollouts), the rule maximises
+    For a prefix with success probability V whose rollout ended with outcome r, a continuation repeats the outcome with
+    probability s = r V + (1-r)(1-V), and k of them gain g(k) = E[1 - s^k]. Over counts k_i whose expected cost
+    sum_i c_i k_i, in the unit of the budget, is within it, the rule maximises
 
-        sum_i g_i(k_i) / c_i,   c_i = turns that a continuation from i is expected to take (1 unless `per_cost`),
+        sum_i w_i g_i(k_i),   w_i = 1, or `mixed_weight` in a tree that is mixed already,
 
-    exactly. The paper's rule is c = 1, and with a budget in rollouts that is right: dividing by the cost then only
-    prefers late prefixes, where a continuation is one turn long and little is left to decide (docs/experiments.md).
-    (A budget in turns, where the cost matters, is `expand_prefixes(..., cost=c)`.)
+    exactly where costs are equal; see `expand_by_gain`. In turns or tokens that prefers late prefixes, whose
+    continuations are cheap: the main lever of stage 2 in our tabular study (docs/experiments.md).
+
+    The expectation is over the predictor's posterior once it has seen the outcome, V ~ Beta(a + r, b + 1 - r): stage 2
+    looks for prefixes where prediction and outcome disagree, and without that step it finds the predictor's errors.
     """
 
     max_per_prefix: int | None = 2
     """Most continuations of one prefix, >= 1; None for no cap."""
     min_gain: float = 0.0
     """Prefixes whose first continuation is less likely than this to add a contrast get none; in [0, 1]."""
+    mixed_weight: float = 1.0
+    """What a flip is worth in a tree whose bare rollouts hold a success and a failure already, in [0, 1]."""
+    posterior: bool = True
+    """Scores with the posterior; else, as the paper does, with its mean before the outcome: g(k) = 1 - s^k."""
     blind: bool = False
-    """Scores without the outcome: g(k) = 1 - V^(k+1) - (1-V)^(k+1), the mean of 1 - s^k over r ~ Bernoulli(V).
+    """Scores without the outcome: g(k) = E[1 - V^(k+1) - (1-V)^(k+1)], the mean of E[1 - s^k] over r ~ Bernoulli(V).
 
     What is chosen then does not depend on how the bare rollout ended, and estimates from it have no selection bias.
     """
-    per_cost: bool = False
-    """Divides gains by the predicted remaining turns."""
-    skip_mixed: bool = False
-    """Spends nothing on a tree whose bare rollouts hold a success and a failure already."""
     cold_continuations: int = 2
     """Continuations a prefix of `RandomPrefixes` while the predictor is not informed, >= 1."""
+    scope: Scope = TASK
+    """`task`: each task spends its own share, at once; `pool`: one budget over all tasks, once all are in."""
 
-    scope = TASK
+    repeats = False
 
     def __post_init__(self) -> None:
         check_option("max_per_prefix", self.max_per_prefix, 1)
         check_option("min_gain", self.min_gain, 0.0, 1.0)
+        check_option("mixed_weight", self.mixed_weight, 0.0, 1.0)
         check_option("cold_continuations", self.cold_continuations, 1)
 
     def allocate(
-        self, forest: Sequence[RolloutTree], budget: int, predictor: Predictor, rng: np.random.Generator
+        self, forest: Sequence[RolloutTree], budget: float, predictor: Predictor, rng: np.random.Generator
     ) -> Allocation:
-        """Spends at most `budget` rollouts on prefixes of the trees in `forest`."""
+        """Spends at most `budget` on prefixes of the trees in `forest`."""
         check_budget(budget)
-        trees = [tree for tree in forest if not (self.skip_mixed and _is_mixed(tree))]
+        weights = {id(tree): self.mixed_weight if _is_mixed(tree) else 1.0 for tree in forest}
+        trees = [tree for tree in forest if weights[id(tree)] > 0]
         anchors = branchable(trees)
-        if not anchors or budget == 0:
+        if not anchors:
             return nothing(budget)
         if not predictor.informed:
             return RandomPrefixes(self.cold_continuations).allocate(trees, budget, predictor, rng)
         prediction = predictor.predict(anchors)
-        most = min(budget, self.max_per_prefix or budget)
-        gains = self._gains(anchors, prediction.mean, most)
+        most = int(budget * (1 + ROUNDING) / prediction.cost.min())
+        most = min(most, self.max_per_prefix or most)
+        if most == 0:
+            return nothing(budget)
+        gains = self._gains(anchors, prediction, most)
         gains[gains[:, 1] < self.min_gain] = 0.0
-        weight = 1.0 / prediction.cost if self.per_cost else np.ones(len(anchors))
-        counts = expand_by_gain(np.diff(gains, axis=1) * weight[:, None], budget)
+        weight = np.array([weights[id(anchor.tree)] for anchor in anchors])
+        counts = expand_by_gain(np.diff(gains, axis=1), budget, cost=prediction.cost, weight=weight)
         gained = gains[np.arange(len(anchors)), counts]
         return choose(
-            anchors,
-            counts,
-            budget,
-            gains=gained,
-            predictions=prediction.mean,
-            rank_by=gained * weight,
+            anchors, counts, budget, gains=gained, prediction=prediction, rank_by=gained * weight / prediction.cost
         )
 
-    def _gains(self, anchors: Sequence[Anchor], success: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    def _gains(self, anchors: Sequence[Anchor], prediction: Prediction, most: int) -> NDArray[np.float64]:
         """Returns [K, 1 + most] g(k) of each anchor for k = 0, 1, ..., most."""
-        clipped = np.clip(success, CLIP, 1 - CLIP)[:, None]
-        continuations = np.arange(most + 1)[None, :]
+        mean, continuations = prediction.mean[:, None], np.arange(most + 1)[None, :]
+        strength = prediction.strength[:, None] if self.posterior else np.full((len(anchors), 1), np.inf)
         if self.blind:
-            return mixed_probability(clipped, continuations + 1)
+            return expected_mixed_probability(mean, strength, continuations + 1)
         won = np.array([[anchor.tree.succeeded(anchor.tree.incumbent(anchor.node))] for anchor in anchors])
-        return flip_probability(np.where(won, clipped, 1 - clipped), continuations)
+        return expected_flip_probability(*repeat_posterior(mean, strength, won), continuations)
 
 
 def _is_mixed(tree: RolloutTree) -> bool:
