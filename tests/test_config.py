@@ -15,7 +15,7 @@ def test_defaults():
     assert (config.predictor.name, config.learner.credit) == ("head", "sibling-tree")
     budget = config.budget
     assert (budget.rollouts, budget.group, budget.min_group) == (128, 8, 4)
-    assert (budget.continuations, budget.max_per_prefix, budget.skip_mixed) == (0.25, 2, True)
+    assert (budget.continuations, budget.max_per_prefix, budget.mixed_weight) == (0.25, 2, 0.0)
     learner = config.learner
     assert (learner.learning_rate, learner.rise, learner.schedule) == (1.5e-3, 15, "linear")
 
@@ -120,8 +120,8 @@ def test_a_missing_file_is_named(tmp_path):
         ("steps", "'steps' is not an option. Write it as key=value, e.g. budget.rollouts=64"),
         ("method=trce", "unknown method 'trce'. Did you mean 'trace'?"),
         ("env=atls", "unknown world 'atls'. Did you mean 'atlas'?"),
-        ("predictor.name=hed", "unknown predictor 'hed'. Did you mean 'head'?"),
-        ("learner.credit=sibling", "unknown credit 'sibling'. Did you mean 'sibling-tree'?"),
+        ("predictor.name=hed", "unknown predictor 'hed'. Did you mean 'head'? Your own: package.module:Class"),
+        ("learner.credit=sibling_tree", "unknown credit 'sibling_tree'. Did you mean 'sibling-tree'?"),
     ],
 )
 def test_unknown_words_get_a_suggestion(override, message):
@@ -137,7 +137,7 @@ def test_unknown_words_get_a_suggestion(override, message):
         ("steps=1.5", "steps=1.5: must be a whole number."),
         ("learner.learning_rate=nan", "learner.learning_rate=nan: must be a finite number."),
         ("learner.learning_rate=fast", "learner.learning_rate=fast: must be a number."),
-        ("learner.clip_low=1", "learner.clip_low=1: must be less than 1."),
+        ("learner.clip_low=1.5", "learner.clip_low=1.5: must be 1 or less."),
         ("sampling.temperature=0", "sampling.temperature=0: must be more than 0."),
         ("budget.explore=1.5", "budget.explore=1.5: must be 1 or less."),
         ("report=maybe", "report=maybe: must be true or false."),

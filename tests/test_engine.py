@@ -3,65 +3,12 @@
 import numpy as np
 import pytest
 
+from corridor import WORDS, Words, at, engine, walk_then_say, world
 from treeroll.allocation.base import Allocation
 from treeroll.engine import Engine
-from treeroll.envs.base import Done, Observation, World
-from treeroll.errors import EnvError, SamplerError
+from treeroll.errors import SamplerError
 from treeroll.samplers.scripted import ScriptedSampler
-from treeroll.tree import Anchor, RolloutTree, Task, tree_to_json
-
-WORDS = [".", "walk", "say", "fail", "tick", "q", "1", "2", "3", "4", "5", "6"]
-
-
-class Corridor:
-    """Walk `length` steps, then say: reward 1 if nothing was walked too far."""
-
-    def reset(self, task: Task) -> None:
-        self.length, self.walked = task.data["length"], 0
-
-    def step(self, action: str) -> Observation | Done:
-        if action == "fail":
-            raise EnvError("the floor broke")
-        if action == "say":
-            return Done(1.0 if self.walked == self.length else 0.0)
-        self.walked += 1
-        return Observation("tick " + str(self.walked))
-
-
-class Words:
-    stop_ids = frozenset([0])
-
-    def prompt(self, question: str) -> np.ndarray:
-        return self._ids(question)
-
-    def action(self, token_ids: np.ndarray) -> str:
-        return " ".join(WORDS[index] for index in token_ids if index)
-
-    def observation(self, text: str, *, stopped: bool) -> np.ndarray:
-        return self._ids(text if stopped else ". " + text)
-
-    def _ids(self, text: str) -> np.ndarray:
-        return np.asarray([WORDS.index(word) for word in text.split()], np.int32)
-
-
-def world(**changes: object) -> World:
-    tasks = [Task(f"t{length}", f"q {length}", {"length": length}) for length in (1, 2, 3)]
-    return World(
-        **{"name": "corridor", "train": tasks, "test": [], "make": Corridor, "max_turns": 6, "turn_tokens": 2} | changes
-    )
-
-
-def walk_then_say(history: list[str], rng: np.random.Generator) -> list[str]:
-    return ["walk", "."] if history.count("walk") < int(history[1]) else ["say", "."]
-
-
-def at(anchors: list[Anchor], counts: list[int]) -> Allocation:
-    blank = np.full(len(anchors), np.nan)
-    return Allocation(tuple(anchors), np.asarray(counts), blank, blank, blank, sum(counts))
-
-
-def engine(policy=walk_then_say, **changes: object) -> Engine:
-    return Engine(world(**changes), ScriptedSampler(policy, WORDS), Words(), seed=7)
+from treeroll.tree import Anchor, RolloutTree, tree_to_json
 
 
 def test_bare_rollouts_store_each_turn_once_and_exactly():
@@ -88,8 +35,8 @@ def test_continuation_starts_from_the_middle_and_leaves_its_parent_alone():
     assert (grown.nodes[5].origin.anchor, grown.nodes[5].origin.outcome) == (2, 1.0)
 
 
-def test_local_rounds_start_as_soon_as_their_task_is_in():
-    asked: list[tuple[str, int]] = []
+def test_the_next_round_starts_as_soon_as_its_task_is_in_and_ends_when_nothing_is_allocated():
+    asked: list[tuple[str, int, int]] = []
     waves: list[int] = []
 
     class Watching(ScriptedSampler):
@@ -100,15 +47,45 @@ def test_local_rounds_start_as_soon_as_their_task_is_in():
     it = Engine(world(), Watching(walk_then_say, WORDS), Words(), seed=7)
 
     def branch(tree: RolloutTree) -> Allocation:
-        asked.append((tree.task.id, len(waves)))
-        return at([Anchor(tree, tree.prefixes[0])], [1])
+        asked.append((tree.task.id, len(waves), len(tree.leaves)))
+        return at([Anchor(tree, tree.prefixes[0])], [1]) if len(tree.leaves) < 2 else at([], [])
 
     forest = it.plant([world().train[0], world().train[2]], step=1)
-    trees = it.extend(forest, at([Anchor(tree) for tree in forest], [1, 1]), [branch])
-    assert asked == [("t1", 2), ("t3", 4)]  # t1 is in after 2 waves and does not wait for t3
+    trees = it.extend(forest, at([Anchor(tree) for tree in forest], [1, 1]), branch)
+    # t1 is in after 2 waves and does not wait for t3
+    assert asked == [("t1", 2, 1), ("t1", 3, 2), ("t3", 4, 1), ("t3", 7, 2)]
     assert waves == [2, 2, 2, 1, 1, 1, 1]
     assert [len(tree.leaves) for tree in trees] == [2, 2]
+    assert [[tree.nodes[leaf].origin.round for leaf in tree.leaves] for tree in trees] == [[0, 1], [0, 1]]
     assert it.spent.rollouts == 4
+
+
+def test_a_tree_that_waits_gets_its_next_round_though_nothing_else_is_sampled():
+    it = engine()
+    forest = it.plant(world().train[:2], step=1)
+    first, idle = it.extend(forest, at([Anchor(forest[0])], [1]))
+
+    def once_more(tree: RolloutTree) -> Allocation:
+        return at([Anchor(tree)], [1]) if len(tree.leaves) < 2 else at([], [])
+
+    first, idle = it.extend([first, idle], at([], []), once_more)
+    assert (len(first.leaves), len(idle.leaves)) == (2, 0)
+    assert [first.nodes[leaf].origin.round for leaf in first.leaves] == [0, 1]
+    assert {first.nodes[leaf].origin.kind for leaf in first.leaves} == {"bare"}
+
+
+def test_a_probe_tells_success_and_cost_and_leaves_no_trace():
+    it = engine(lambda history, rng: [["walk", "."], ["say", "."]][int(rng.random() < 0.5)])
+    forest = it.plant(world().train, step=1)
+    (tree, *_) = it.extend(forest, at([Anchor(forest[1])], [1]))
+    tree = it.extend(forest, at([], []))[1]
+    spent = it.spent
+    success, cost = it.probe([Anchor(tree), Anchor(forest[0])], 400, "turns")
+    assert success == pytest.approx([1 / 8, 1 / 4], abs=0.07)  # walk "length" times, then say: (1/2)^(length + 1)
+    assert cost == pytest.approx([2, 2], abs=0.25)  # geometric with p = 1/2, cut at 6 turns
+    assert it.spent == spent
+    again = it.extend([tree], at([], []))[0]
+    assert tree_to_json(again) == tree_to_json(tree)
 
 
 def test_a_failing_environment_is_a_failed_rollout_with_its_cause():

@@ -5,8 +5,12 @@ from treeroll.allocation import RandomPrefixes, TracePrefixes, TraceRoots, Unifo
 from treeroll.errors import ConfigError
 
 
-def test_names():
-    assert methods.names() == ["trace", "trace-stage1", "grpo", "tree-random"]
+def test_every_rival_of_the_method_page_is_there():
+    assert methods.names() == [
+        "trace", "trace-stage1", "trace-stage2", "trace-sequential", "trace-paper", "trace-oracle", "trace-shuffled",
+        "grpo", "dapo", "sampo", "pcl", "mopps", "gps", "vip", "vip-dr-grpo", "knapsack", "reinforce-ada",
+        "pilot-commit", "tree-random", "tree-grpo", "treepo", "arpo", "at2po", "infotree",
+    ]  # fmt: skip
 
 
 def test_an_unknown_name_gets_a_suggestion():
@@ -18,25 +22,40 @@ def test_an_unknown_name_gets_a_suggestion():
 def test_a_recipe_names_parts_that_exist(name):
     method = methods.get(name)
     assert method.name == name
-    assert predictor.get(method.predictor)
+    assert method.predictor in predictor.NAMES
     assert credit.get(method.credit)
     assert method.paper.startswith("https://arxiv.org/abs/")
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_the_first_round_is_over_the_pool_and_later_ones_are_local(name):
+def test_rules_over_the_pool_come_first_and_a_method_that_branches_has_more_than_one(name):
     method = methods.get(name)
-    first, *later = method.rounds()
-    assert first.scope == "pool"
-    assert [rule.scope for rule in later] == ["task"] * len(later)
-    assert bool(later) == method.branches
+    rules = method.rounds()
+    scopes = [rule.scope for rule in rules]
+    assert scopes == sorted(scopes)  # "pool" before "task"
+    assert scopes[0] == "pool"
+    assert (len(rules) > 1) == method.branches
+
+
+def test_what_a_method_names_is_an_option_unless_the_user_says_otherwise():
+    assert methods.get("dapo").defaults == {
+        "predictor.name": "constant",
+        "learner.credit": "group",
+        "budget.continuations": 0.0,
+        "learner.keep": "mixed",
+    }
 
 
 def test_rounds_take_the_options():
-    options = methods.RoundOptions(group=6, min_group=3, max_group=9, max_per_prefix=4, skip_mixed=False, explore=0.25)
+    options = methods.RoundOptions(
+        group=6, min_group=3, max_group=9, max_active=5, max_per_prefix=4, mixed_weight=0.5, scope="pool",
+        posterior=False, blind=True, explore=0.25,
+    )  # fmt: skip
     assert methods.get("trace").rounds(options) == (
-        TraceRoots(min_group=3, max_group=9, cold_group=6, explore=0.25),
-        TracePrefixes(max_per_prefix=4, skip_mixed=False, cold_continuations=4),
+        TraceRoots(min_group=3, max_group=9, max_active=5, cold_group=6, explore=0.25, posterior=False),
+        TracePrefixes(
+            max_per_prefix=4, mixed_weight=0.5, posterior=False, blind=True, cold_continuations=4, scope="pool"
+        ),
     )
     assert methods.get("trace-stage1").rounds(options) == methods.get("trace").rounds(options)[:1]
     assert methods.get("grpo").rounds(options) == (UniformRoots(6),)
@@ -46,7 +65,7 @@ def test_rounds_take_the_options():
 def test_without_a_cap_random_prefixes_get_two():
     options = methods.RoundOptions(max_per_prefix=None)
     assert methods.get("tree-random").rounds(options)[1] == RandomPrefixes(2)
-    trace = TracePrefixes(max_per_prefix=None, skip_mixed=True, cold_continuations=2)
+    trace = TracePrefixes(max_per_prefix=None, mixed_weight=0.0, cold_continuations=2)
     assert methods.get("trace").rounds(options)[1] == trace
 
 

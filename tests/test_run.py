@@ -153,7 +153,8 @@ def test_sampled_log_probabilities_are_the_learners(straight, model):
 
 
 @pytest.mark.parametrize("method", methods.names())
-def test_every_method_runs_within_its_budget(small, tmp_path, method):
+def test_every_method_runs_within_its_budget(small, tmp_path, method, monkeypatch):
+    monkeypatch.setattr("treeroll.build.PROBES", 2)
     out = tmp_path / "run"
     assert tiny.printed(small(method=method, steps=2, out=out))[-1] == str(out)
     for record in metrics(out)[1:]:
@@ -317,7 +318,7 @@ def test_options_of_the_optimizer_may_change(small, tmp_path):
 
 def test_a_nan_in_the_loss_keeps_what_was_trained_so_far(straight, small, tmp_path, capsys, monkeypatch):
     """The loss breaks in step 4, two steps after a checkpoint: step 3 is saved, and the run can go on."""
-    healthy, seen = update.clipped_loss, []
+    healthy, seen = update.policy_loss, []
     nan = torch.tensor(float("nan"))
 
     def breaking(*arguments, **options):
@@ -325,7 +326,7 @@ def test_a_nan_in_the_loss_keeps_what_was_trained_so_far(straight, small, tmp_pa
         return LossParts(nan, nan, nan) if len(tree_steps(out)) == 3 else healthy(*arguments, **options)
 
     out = tmp_path / "a run"
-    monkeypatch.setattr(update, "clipped_loss", breaking)
+    monkeypatch.setattr(update, "policy_loss", breaking)
     assert cli.main(small(steps=STEPS, out=out)) == 2
     error = capsys.readouterr().err
     assert error.startswith("treeroll: error: the loss is nan at policy version 3; this update was not applied.")
@@ -333,7 +334,7 @@ def test_a_nan_in_the_loss_keeps_what_was_trained_so_far(straight, small, tmp_pa
     assert checkpoints(out) == ["step-0002", "step-0003"]
     assert [record["step"] for record in metrics(out)] == [0, 1, 2, 3]
     assert seen
-    monkeypatch.setattr(update, "clipped_loss", healthy)
+    monkeypatch.setattr(update, "policy_loss", healthy)
     tiny.printed(["train", "--resume", str(out)])
     assert weights(out) == weights(straight)
     assert (out / "trees/step-0004.jsonl.gz").read_bytes() == (straight / "trees/step-0004.jsonl.gz").read_bytes()

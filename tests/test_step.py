@@ -1,4 +1,4 @@
-"""Whole steps of the default size, with the packaged model: what they may spend and what they carry on."""
+"""Whole steps with the packaged model: what each method may spend, what is carried on, and what is scored."""
 
 import pytest
 
@@ -8,24 +8,38 @@ from treeroll.config import Config
 from treeroll.step import train_step
 
 STEPS = 3
-"""Enough for the predictor: its default warm-up of 128 rollouts ends within the first two steps."""
+"""Enough for the predictor: its warm-up ends within the first two steps."""
+SMALL = ["budget.rollouts=32", "budget.pool=16", "budget.group=4", "predictor.warmup=32", "evaluation.tasks=1"]
 
 
 @pytest.mark.parametrize("method", methods.names())
-def test_a_step_never_overspends_and_what_is_left_is_carried(method):
-    config = Config.resolve([f"method={method}", "evaluation.tasks=1"])
-    parts = build(config)
+def test_a_step_never_overspends_and_what_is_left_is_carried(method, monkeypatch):
+    monkeypatch.setattr("treeroll.build.PROBES", 2)
+    parts = build(Config.resolve([f"method={method}", *SMALL]))
     carried, before = 0, 0
     for step in range(1, STEPS + 1):
         record, forest, left = train_step(parts, step, carried)
         spent = parts.engine.spent.rollouts - before
         assert spent == sum(len(tree.leaves) for tree in forest)
-        assert 0 < spent <= 128 + carried
-        assert left == 128 + carried - spent
-        assert (record["allocation"]["budget"], record["allocation"]["left"]) == (128 + carried, left)
-        assert record["spent"]["rollouts"] == before + spent <= 128 * step
+        assert 0 < spent <= 32 + carried
+        assert left == 32 + carried - spent
+        assert (record["allocation"]["budget"], record["allocation"]["left"]) == (32 + carried, left)
+        assert record["spent"]["rollouts"] == before + spent <= 32 * step
         carried, before = left, before + spent
-    assert parts.predictor.informed == (methods.get(method).predictor == "head")
+
+
+@pytest.mark.parametrize("name", ["turns", "tokens"])
+def test_a_budget_in_turns_or_tokens_is_carried_with_its_sign_and_met_on_average(name):
+    """A rollout has 2 to 6 turns of at most 6 tokens; step 1 knows no cost but the largest, so it spends too little."""
+    parts = build(Config.resolve([f"budget.{name}=400", *SMALL]))
+    carried = 0.0
+    for step in range(1, STEPS + 3):
+        record, _, carried = train_step(parts, step, carried)
+        total = parts.engine.spent.total(name)
+        assert carried == pytest.approx(400 * step - total)
+        assert record["allocation"]["left"] == pytest.approx(carried)
+    assert total == pytest.approx(400 * (STEPS + 2), rel=0.15)
+    assert record["predictor"]["root_cost_error"] < 0.6
 
 
 def test_by_default_only_trees_without_a_contrast_get_continuations_and_the_others_share_is_carried():
@@ -37,3 +51,11 @@ def test_by_default_only_trees_without_a_contrast_get_continuations_and_the_othe
     assert continuations == [0 if contrast else 2 for contrast in mixed]  # a quarter of 8
     assert left == 128 - 12 * 8 - 2 * mixed.count(False)
     assert 0 < mixed.count(True) < 12
+
+
+def test_the_predictor_is_asked_only_when_it_is_informed():
+    for method, informed in (("trace", True), ("grpo", False)):
+        parts = build(Config.resolve([f"method={method}", "evaluation.tasks=1"]))
+        for step in (1, 2):
+            train_step(parts, step, 0)
+        assert parts.predictor.informed == informed

@@ -31,7 +31,7 @@ OPTIONS = {
     "budget.rollouts": 32,
     "budget.pool": 8,
     "budget.group": 4,
-    "budget.skip_mixed": "false",
+    "budget.mixed_weight": 1.0,
     "predictor.warmup": 16,
     "learner.learning_rate": 1.5e-3,
     "learner.rise": 1,

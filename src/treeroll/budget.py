@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias
+
+from treeroll.tree import Node
+
+Unit: TypeAlias = Literal["rollouts", "turns", "tokens"]
+"""What a budget is counted in: rollouts, sampled turns or sampled tokens."""
+UNITS: tuple[Unit, ...] = ("rollouts", "turns", "tokens")
 
 
 @dataclass(frozen=True)
@@ -25,3 +33,14 @@ class Spent:
         if not isinstance(other, Spent):
             return NotImplemented
         return Spent(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    def total(self, unit: Unit) -> int:
+        """Returns what was spent in the unit of a budget."""
+        return {"rollouts": self.rollouts, "turns": self.turns, "tokens": self.sampled_tokens}[unit]
+
+
+def cost(nodes: Iterable[Node], unit: Unit) -> int:
+    """Returns what it cost to sample some turns: how many there are, their sampled tokens, or the rollouts that end."""
+    if unit == "rollouts":
+        return sum(node.is_leaf for node in nodes)
+    return sum(1 if unit == "turns" else node.sampled_tokens for node in nodes)

@@ -13,7 +13,6 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from treeroll import credit, envs, methods, predictor
-from treeroll.allocation.base import Allocator
 from treeroll.budget import Spent
 from treeroll.clock import Clock
 from treeroll.config import Config
@@ -27,6 +26,7 @@ from treeroll.learner.policy import Policy, load_policy
 from treeroll.learner.update import Learner
 from treeroll.models import check_model
 from treeroll.predictor.base import Predictor
+from treeroll.rounds import Rounds
 from treeroll.samplers.base import Dialogue
 from treeroll.samplers.dialogue import ChatDialogue, CompletionDialogue, PlainDialogue
 from treeroll.samplers.local import LocalSampler
@@ -38,8 +38,12 @@ from treeroll.tree import Task
 SMALL = 5_000_000
 """Below this many parameters one thread is faster than two: the matrices are too small to share."""
 
+PROBES = 16
+"""Uncharged rollouts from each anchor that the oracle predictor is told of."""
+
 FIXED = (
-    "method", "env", "model", "seed", "out", "world.rendering", "world.data", "predictor.name", "learner.train_layers",
+    "method", "env", "model", "seed", "out", "world.rendering", "world.data", "predictor.name", "predictor.encoder",
+    "budget.turns", "budget.tokens", "learner.train_layers",
 )  # fmt: skip
 """Options that a run keeps for life: with another value, the steps before would belong to another run."""
 
@@ -57,7 +61,7 @@ class Parts:
     """Plays held-out tasks; its spending is not part of the training budget."""
     held_out: list[Task]
     stream: TaskStream
-    rounds: tuple[Allocator, ...]
+    rounds: Rounds
     predictor: Predictor
     credit: Estimator
     learner: Learner
@@ -71,7 +75,7 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
       ConfigError, DataError, SamplerError: something cannot work; nothing was sampled or written yet.
     """
     method = methods.get(config.method)
-    rounds = method.rounds(config.budget.options())
+    rules = method.rounds(config.budget.options())
     check_model(str(checkpoint / "model") if checkpoint else config.model)
     world = load_world(config)
     stream = TaskStream(world.train, config.pool(len(world.train)), config.seed)
@@ -95,16 +99,24 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
             turn_tokens=sampling.turn_tokens,
             forks=forks,
         )
-        for forks in (len(rounds) > 1, False)
+        for forks in (method.branches or config.predictor.name == "oracle", False)
     )
     held_out = list(world.test[: config.evaluation.tasks])
     _check_prompts(engine, [*held_out, *world.train])
     learner = _learner(config, policy)
+    unit = config.budget.unit
     forecaster = predictor.get(
         config.predictor.name,
         seed=config.seed,
         forgetting=config.predictor.forgetting,
         warmup=config.predictor.warmup,
+        unit=unit,
+        longest=_longest(config, engine),
+        encoder=config.predictor.encoder,
+        model=config.model,
+        device=str(policy.model.device),
+        probe=lambda anchors: engine.probe(anchors, PROBES, unit),
+        samples=PROBES,
     )
     if checkpoint:
         state = read_state(checkpoint)
@@ -114,11 +126,29 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
         for group in learner.optimizer.param_groups:  # a checkpoint holds the options it was saved under, too
             group["weight_decay"] = config.learner.weight_decay
         forecaster.load_state_dict(read_predictor(checkpoint))
-    estimator = credit.get(config.learner.credit)
+    estimator, clock = credit.get(config.learner.credit), Clock()
+    rounds = Rounds(engine, rules, forecaster, config.seed, config.budget.unit, config.budget.continuations, clock)
     return Parts(
         config, world, policy, sampler, engine, examiner, held_out, stream, rounds, forecaster, estimator, learner,
-        Clock(),
+        clock,
     )  # fmt: skip
+
+
+def _longest(config: Config, engine: Engine) -> float:
+    """Returns the largest cost of one rollout, in the unit of the budget.
+
+    Raises:
+      ConfigError: a step's budget does not pay for one group of the longest rollouts.
+    """
+    budget, turns = config.budget, engine.max_turns
+    longest = {"rollouts": 1, "turns": turns, "tokens": turns * engine.turn_tokens}[budget.unit]
+    needed = budget.group * longest * (1 + budget.continuations)
+    if budget.unit != "rollouts" and budget.amount < needed:
+        raise ConfigError(
+            f"budget.{budget.unit}={budget.amount} may not pay for one group: budget.group={budget.group} rollouts of "
+            f"at most {longest} {budget.unit} and their continuations need {needed:g}. Raise it, or lower budget.group"
+        )
+    return float(longest)
 
 
 def _policy(config: Config, checkpoint: Path | None) -> Policy:
@@ -146,6 +176,8 @@ def _learner(config: Config, policy: Policy) -> Learner:
         steps=config.steps if config.learner.schedule == "linear" else None,
         rise=config.learner.rise,
         weight_decay=config.learner.weight_decay,
+        loss=config.learner.loss,
+        ratio=config.learner.ratio,
         clip_low=config.learner.clip_low,
         clip_high=config.learner.clip_high,
         gradient_clip=config.learner.gradient_clip,
@@ -195,7 +227,7 @@ def plan(config: Config) -> str:
         f"world       {parts.world.name}: {len(parts.world.train)} training tasks, {len(parts.world.test)} held out",
         f"model       {config.model}: {parts.policy.parameters:,} parameters on {parts.policy.model.device}, "
         f"{sum(parameter.numel() for parameter in parts.policy.trainable()):,} trained",
-        f"steps       {config.steps} of {budget.rollouts} rollouts: {config.steps * budget.rollouts:,} rollouts, "
+        f"steps       {config.steps} of {budget.amount} {budget.unit}: {config.steps * budget.amount:,} {budget.unit}, "
         f"at most {turns} turns of {parts.engine.turn_tokens} tokens each",
         f"evaluation  {evaluations} times {len(parts.held_out)} held-out tasks, one rollout each",
         f"predictor   {config.predictor.name}, credit {config.learner.credit}",

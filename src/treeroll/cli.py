@@ -168,8 +168,9 @@ def _methods(known: argparse.Namespace) -> None:
 
     for name in methods.names():
         method = methods.get(name)
-        print(f"{name:<14} {method.summary}\n{'':<14} predictor {method.predictor}, credit {method.credit}")
-        print(f"{'':<14} {method.paper}")
+        rules = ", ".join(type(rule).__name__ for rule in method.rounds())
+        options = ", ".join(f"{key} {value}" for key, value in method.defaults.items() if value)
+        print(f"{name:<17} {method.summary}\n{'':<17} {rules}; {options}\n{'':<17} {method.paper}")
 
 
 def _overrides(rest: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from treeroll import credit, methods, predictor
+from treeroll.budget import Unit
 from treeroll.envs import WORLDS
 from treeroll.errors import ConfigError, did_you_mean
 
@@ -53,7 +54,11 @@ class Budget(Section):
     """What a step may spend, and how it may be spent."""
 
     rollouts: Count = 128
-    """rollouts of a step, continuations included"""
+    """rollouts of a step, continuations included; not used where turns or tokens are given"""
+    turns: OptionalCount = None
+    """sampled turns of a step, instead of rollouts: met on average, each step pays for what earlier ones overspent"""
+    tokens: OptionalCount = None
+    """sampled tokens of a step, instead of rollouts: met on average, likewise"""
     pool: Count = 64
     """candidate tasks of a step, for methods that choose among them"""
     continuations: Annotated[float, Field(ge=0)] = 1.0
@@ -64,10 +69,18 @@ class Budget(Section):
     """fewest bare rollouts of a task that gets any"""
     max_group: OptionalCount = None
     """most bare rollouts of a task; none: no limit"""
+    max_active: OptionalCount = None
+    """most tasks that get any rollout (trace); none: no limit"""
     max_per_prefix: OptionalCount = 2
     """most continuations of one prefix, and how many a prefix drawn at random gets; none: no limit, and 2"""
-    skip_mixed: bool = True
-    """give no continuations to trees whose bare rollouts are mixed already (trace)"""
+    mixed_weight: Share = 0.0
+    """what a flip is worth in a tree whose bare rollouts are mixed already (trace); 0: no continuations there"""
+    scope: Literal["task", "pool"] = "task"
+    """whether each task spends its own continuations, at once, or one budget serves all, once all are in (trace)"""
+    posterior: bool = True
+    """score with the predictor's posterior, or with its mean alone as in the paper (trace)"""
+    blind: bool = False
+    """choose prefixes without looking at how their rollouts ended (trace)"""
     explore: Share = 0.1
     """share of the bare rollouts that is spread uniformly, whatever is predicted"""
 
@@ -77,10 +90,24 @@ class Budget(Section):
             group=self.group,
             min_group=self.min_group,
             max_group=self.max_group,
+            max_active=self.max_active,
             max_per_prefix=self.max_per_prefix,
-            skip_mixed=self.skip_mixed,
+            mixed_weight=self.mixed_weight,
+            scope=self.scope,
+            posterior=self.posterior,
+            blind=self.blind,
             explore=self.explore,
         )
+
+    @property
+    def unit(self) -> Unit:
+        """What the budget is counted in."""
+        return "rollouts" if self.turns is None and self.tokens is None else "tokens" if self.turns is None else "turns"
+
+    @property
+    def amount(self) -> int:
+        """Budget of a step, in its unit."""
+        return self.turns or self.tokens or self.rollouts
 
 
 class Sampling(Section):
@@ -102,7 +129,9 @@ class Predictor(Section):
     """What estimates success probabilities for the allocator."""
 
     name: str = "head"
-    """which predictor; the method's own unless set"""
+    """which predictor, or package.module:Class for one of your own; the method's own unless set"""
+    encoder: str = "hidden"
+    """what turns a history into numbers: hidden (the policy's own state), wordllama, minilm, a hub name or a folder"""
     forgetting: Annotated[float, Field(gt=0, le=1)] = 0.9
     """share of its certainty that is kept from one step to the next"""
     warmup: Annotated[int, Field(ge=0)] = 128
@@ -120,8 +149,12 @@ class Learner(Section):
     """what the step size does after that: fall towards nothing at the run's end, or stay"""
     credit: str = "sibling-tree"
     """which advantages; the method's own unless set"""
-    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """how far below 1 the probability ratio may fall"""
+    loss: Literal["clip", "cispo", "reinforce"] = "clip"
+    """policy loss: PPO's and GRPO's clip, CISPO, or none of the ratio's bounds"""
+    ratio: Literal["token", "turn", "sequence"] = "token"
+    """what shares a probability ratio, and so is clipped as a whole; narrower bounds suit longer spans"""
+    clip_low: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """how far below 1 the probability ratio may fall; 1: as far as it likes"""
     clip_high: Annotated[float, Field(gt=0)] = 0.28
     """how far above 1 the probability ratio may rise"""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
@@ -132,6 +165,10 @@ class Learner(Section):
     """AdamW's weight decay"""
     normalise: Literal["tokens", "turns", "tasks"] = "tokens"
     """what the summed loss is divided by the number of"""
+    keep: Literal["all", "mixed"] = "all"
+    """which tasks count in that number; mixed: those that teach anything (DAPO's filter)"""
+    keep_after: Annotated[int, Field(ge=0)] = 0
+    """steps in which all tasks count, before `keep` holds"""
     micro_tokens: Count = 16384
     """most tokens computed at once, padding included; less needs less memory"""
     train_layers: OptionalCount = None
@@ -214,11 +251,6 @@ class Config(Section):
         """Returns the resolved options as JSON values; `resolve` takes them back as its base."""
         return self.model_dump(mode="json")
 
-    @property
-    def continuations_per_rollout(self) -> float:
-        """Continuations for each bare rollout; 0 where the method does not branch."""
-        return self.budget.continuations
-
     def pool(self, tasks: int) -> int:
         """Returns how many of a world's `tasks` a step looks at.
 
@@ -226,6 +258,8 @@ class Config(Section):
           ConfigError: there are too few tasks for the step's bare rollouts.
         """
         method, budget = methods.get(self.method), self.budget
+        if budget.unit != "rollouts":
+            return min(tasks, budget.pool)
         pool = min(tasks, method.candidates(budget.pool, budget.rollouts, budget.group))
         bare = method.bare_rollouts(budget.rollouts, budget.continuations)
         if pool < (needed := bare // budget.group):
@@ -268,7 +302,7 @@ class Config(Section):
     def _agrees(self) -> Config:
         """Checks what no option shows alone."""
         method, budget = methods.get(self.method), self.budget
-        predictor.get(self.predictor.name)
+        predictor.check(self.predictor.name)
         credit.get(self.learner.credit)
         if self.env not in WORLDS:
             raise ConfigError(f"unknown world {self.env!r}.{did_you_mean(self.env, list(WORLDS))}")
@@ -282,6 +316,11 @@ class Config(Section):
                 f"budget.continuations={budget.continuations:g}, but method {self.method!r} does not branch. "
                 "Leave it out, or take a method that branches (see: treeroll methods)"
             )
+        if budget.turns is not None and budget.tokens is not None:
+            raise ConfigError(
+                f"budget.turns={budget.turns} and budget.tokens={budget.tokens} are both given. A budget has one unit: "
+                "leave one out"
+            )
         largest = math.inf if budget.max_group is None else budget.max_group
         if method.chooses_tasks and not budget.min_group <= budget.group <= largest:
             raise ConfigError(
@@ -289,7 +328,7 @@ class Config(Section):
                 f"{budget.max_group}, and a cold start uses it. Move one of the three"
             )
         bare = method.bare_rollouts(budget.rollouts, budget.continuations)
-        if bare < budget.group:
+        if budget.unit == "rollouts" and bare < budget.group:
             least = method.least_rollouts(budget.group, budget.continuations)
             raise ConfigError(
                 f"budget.rollouts={budget.rollouts} leaves {bare} bare rollouts, too few for one group of "

@@ -2,29 +2,31 @@
 
 `plant` turns tasks into trees of one node each; `extend` samples what an allocation asks for and returns larger
 trees. Rollouts advance together, one turn a wave, so that the sampler always sees a full batch. As soon as the
-last rollout of a task's round is in, the task's next local round is asked for and joins the very next wave: no
-task waits for another.
+last rollout of a task's round is in, the task's next round is asked for and joins the very next wave: no task waits
+for another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from treeroll import budget
 from treeroll.allocation.base import Allocation
-from treeroll.budget import Spent
+from treeroll.budget import Spent, Unit
 from treeroll.envs.base import Done, Env, World, continue_from, fork_point
 from treeroll.errors import EnvError, SamplerError
+from treeroll.predictor.base import Prediction
 from treeroll.samplers.base import Dialogue, Prefix, Sampler, Turn, TurnRequest
 from treeroll.seeding import derive
-from treeroll.tree import Node, Origin, RolloutTree, Task
+from treeroll.tree import Anchor, Node, Origin, RolloutTree, Task
 
-LocalRound = Callable[[RolloutTree], Allocation]
-"""Decides one task's next rollouts from its own tree."""
+NextRound = Callable[[RolloutTree], Allocation]
+"""Decides one task's next rollouts from its own tree; nothing, when the task is done."""
 
 
 @dataclass(eq=False)
@@ -54,7 +56,9 @@ class _Growing:
     forks: dict[int, Any] = field(default_factory=dict)
     rollouts: int = 0
     running: int = 0
-    round: int = 0
+    rounds: int = 0
+    draws: str = "turn"
+    """First part of the address of its draws."""
 
     def frozen(self) -> RolloutTree:
         return replace(self.tree, nodes=tuple(self.nodes))
@@ -129,18 +133,55 @@ class Engine:
         self._growing.clear()
 
     def extend(
-        self, forest: Sequence[RolloutTree], allocation: Allocation, local_rounds: Sequence[LocalRound] = ()
+        self, forest: Sequence[RolloutTree], allocation: Allocation, next_round: NextRound | None = None
     ) -> list[RolloutTree]:
-        """Samples an allocation and each tree's local rounds; returns the larger forest, in the same order.
+        """Samples an allocation and each tree's further rounds; returns the larger forest, in the same order.
 
         Args:
           forest: trees that this engine planted in this step.
           allocation: rollouts to sample now.
-          local_rounds: asked in turn for each tree whose rollouts of the round before are all in. One that
-            allocates nothing passes to the next.
+          next_round: asked for each tree of the forest whose rollouts are all in, again and again until it allocates
+            nothing; None where there are no further rounds.
         """
         keys = [(tree.step, tree.task.id) for tree in forest]
-        waiting = self._start(allocation)
+        waiting = self._start(allocation, self._growing)
+        if next_round is not None:
+            for growing in [self._growing[key] for key in keys]:
+                if growing.running == 0 and growing.rollouts:
+                    waiting += self._go_on(growing, next_round)
+        self._play_out(waiting, next_round)
+        return [self._growing[key].frozen() for key in keys]
+
+    def probe(
+        self, anchors: Sequence[Anchor], count: int, unit: Unit
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Returns [K] the share of successes and [K] the mean cost of `count` rollouts from each of K anchors.
+
+        They enter no tree and are not charged: what they tell is for an oracle, which no real run has.
+        """
+        shadows: dict[tuple[int, str], _Growing] = {}
+        for key in {(anchor.tree.step, anchor.tree.task.id) for anchor in anchors}:
+            growing = self._growing[key]
+            shadows[key] = _Growing(
+                growing.tree, list(growing.nodes), dict(growing.prefixes), dict(growing.forks), draws="probe"
+            )
+        spent, blank = self.spent, np.full(len(anchors), np.nan)
+        counts = np.full(len(anchors), count, dtype=np.int64)
+        prediction = Prediction(blank, blank, np.ones(len(anchors)))
+        plan = Allocation(tuple(anchors), counts, blank, prediction, blank, float(counts.sum()))
+        rollouts = self._start(plan, shadows)
+        self._play_out(rollouts, None)
+        self.spent = spent
+        success, cost = np.zeros((2, len(anchors), count))
+        for place, rollout in enumerate(rollouts):
+            own, leaf = divmod(place, count), rollout.growing.nodes[rollout.node]
+            success[own] = leaf.reward is not None and leaf.reward >= self.world.success_at
+            path = rollout.growing.frozen().path(rollout.node)
+            cost[own] = budget.cost([rollout.growing.nodes[i] for i in path if i > rollout.origin.anchor], unit)
+        return success.mean(axis=1), cost.mean(axis=1)
+
+    def _play_out(self, waiting: list[_Rollout], next_round: NextRound | None) -> None:
+        """Plays rollouts to their ends, wave by wave, and the rounds that follow them."""
         while waiting:
             requests = [self._request(rollout) for rollout in waiting]
             turns = self.sampler.sample(requests)
@@ -148,35 +189,31 @@ class Engine:
             for rollout, turn in zip(waiting, turns, strict=True):
                 if self._advance(rollout, turn):
                     going.append(rollout)
-                elif rollout.growing.running == 0:
-                    going += self._next_round(rollout.growing, local_rounds)
+                elif rollout.growing.running == 0 and next_round is not None:
+                    going += self._go_on(rollout.growing, next_round)
             waiting = going
-        return [self._growing[key].frozen() for key in keys]
 
-    def _next_round(self, growing: _Growing, local_rounds: Sequence[LocalRound]) -> list[_Rollout]:
-        while growing.round < len(local_rounds):
-            allocation = local_rounds[growing.round](growing.frozen())
-            growing.round += 1
-            if allocation.rollouts:
-                return self._start(allocation)
-        return []
+    def _go_on(self, growing: _Growing, next_round: NextRound) -> list[_Rollout]:
+        return self._start(next_round(growing.frozen()), self._growing)
 
-    def _start(self, allocation: Allocation) -> list[_Rollout]:
+    def _start(self, allocation: Allocation, trees: Mapping[tuple[int, str], _Growing]) -> list[_Rollout]:
         """Returns the rollouts that an allocation asks for, each standing at its anchor."""
-        started = []
+        started, prediction = [], allocation.prediction
         for rank, (anchor, count) in enumerate(zip(allocation.anchors, allocation.counts.tolist(), strict=True)):
-            growing = self._growing[anchor.tree.step, anchor.tree.task.id]
+            growing = trees[anchor.tree.step, anchor.tree.task.id]
             outcome = None
             if anchor.node:
                 outcome = growing.nodes[anchor.tree.incumbent(anchor.node)].reward
             origin = Origin(
                 kind="continuation" if anchor.node else "bare",
-                round=growing.round,
+                round=growing.rounds,
                 anchor=anchor.node,
                 count=count,
                 gain=_number(allocation.gains[rank]),
                 rank=rank,
-                prediction=_number(allocation.predictions[rank]),
+                prediction=_number(prediction.mean[rank]),
+                strength=_number(prediction.strength[rank]),
+                cost=None if prediction.cost[rank] == 1 else float(prediction.cost[rank]),
                 outcome=outcome,
                 propensity=_number(allocation.propensities[rank]),
             )
@@ -191,13 +228,15 @@ class Engine:
                 growing.running += 1
                 history = prefix.token_ids
                 started.append(_Rollout(growing, number, origin, anchor.node, turns, env, history, prefix))
+        for growing in {id(rollout.growing): rollout.growing for rollout in started}.values():
+            growing.rounds += 1
         self.spent += Spent(rollouts=len(started))
         return started
 
     def _request(self, rollout: _Rollout) -> TurnRequest:
         tree = rollout.growing.tree
         new = rollout.history[len(rollout.computed.token_ids) :]
-        seed = derive(self.seed, "turn", tree.step, tree.task.id, rollout.number, rollout.turns)
+        seed = derive(self.seed, rollout.growing.draws, tree.step, tree.task.id, rollout.number, rollout.turns)
         return TurnRequest(rollout.computed, new, self.turn_tokens, seed)
 
     def _advance(self, rollout: _Rollout, turn: Turn) -> bool:
@@ -262,5 +301,5 @@ def _node(rollout: _Rollout, turn: Turn, written: NDArray[np.int32], **told: Any
 
 
 def _number(value: float) -> float | None:
-    """Returns a finite number as itself and NaN as None."""
-    return None if np.isnan(value) else float(value)
+    """Returns a finite number as itself, and NaN and infinity as None."""
+    return float(value) if np.isfinite(value) else None

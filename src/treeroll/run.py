@@ -48,7 +48,7 @@ def resume(path: Path, config: Config) -> Path:
     return _loop(parts, folder, done=max(state["step"], 0), carried=state["carried"])
 
 
-def _loop(parts: Parts, folder: RunFolder, *, done: int, carried: int) -> Path:
+def _loop(parts: Parts, folder: RunFolder, *, done: int, carried: float) -> Path:
     go_on = f"treeroll train --resume {shlex.quote(str(folder.path))}"
     try:
         return _steps(parts, folder, go_on, done, carried)
@@ -59,7 +59,7 @@ def _loop(parts: Parts, folder: RunFolder, *, done: int, carried: int) -> Path:
         ) from error
 
 
-def _steps(parts: Parts, folder: RunFolder, go_on: str, done: int, carried: int) -> Path:
+def _steps(parts: Parts, folder: RunFolder, go_on: str, done: int, carried: float) -> Path:
     config, step, kept = parts.config, done, done
     with (
         LiveView(config.steps, title=f"{config.method} on {config.env}, {folder.path}") as view,
@@ -103,7 +103,7 @@ def _steps(parts: Parts, folder: RunFolder, go_on: str, done: int, carried: int)
     return write_report(folder.path)
 
 
-def _keep(parts: Parts, folder: RunFolder, step: int, carried: int) -> None:
+def _keep(parts: Parts, folder: RunFolder, step: int, carried: float) -> None:
     state = {"step": step, "carried": carried, "spent": asdict(parts.engine.spent)}
     save_checkpoint(folder.checkpoint(step), parts.policy, parts.learner.optimizer, parts.predictor.state_dict(), state)
     prune_checkpoints(folder.path, parts.config.keep_checkpoints)

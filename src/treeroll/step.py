@@ -1,6 +1,6 @@
 """One training step: the method, in the order in which it happens.
 
-tasks [P] -> root anchors -(predictor)-> success [P] -(allocator)-> bare rollouts m [P]
+tasks [P] -> root anchors -(predictor)-> success [P] -(allocator)-> bare rollouts m [P], in one round or several
 bare trees -> prefix anchors -(predictor)-> success [K] -(allocator, each task by itself)-> continuations k [K]
 trees -> score the predictions, THEN update the predictor
 trees -(credit)-> advantages [node] -(rows)-> update -> new policy
@@ -8,47 +8,51 @@ trees -(credit)-> advantages [node] -(rows)-> update -> new policy
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from treeroll import metrics, packing
-from treeroll.allocation.base import Allocation, Allocator
+from treeroll.allocation.base import Allocation
 from treeroll.build import Parts
-from treeroll.engine import LocalRound
 from treeroll.errors import TrainingError
-from treeroll.seeding import generator
 from treeroll.tree import Anchor, RolloutTree
 
 
-def train_step(parts: Parts, step: int, carried: int) -> tuple[dict[str, Any], list[RolloutTree], int]:
+def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any], list[RolloutTree], float]:
     """Samples, learns and scores one step.
 
     Args:
       parts: the run's parts.
       step: number of the step, from 1.
-      carried: rollouts that earlier steps left unspent.
+      carried: what earlier steps left unspent, in the unit of the budget; below 0 where turns or tokens were overspent.
 
     Returns:
-      The metrics record, the trees, and the rollouts that this step leaves unspent.
+      The metrics record, the trees, and what this step leaves unspent.
     """
-    engine, predictor, budget = parts.engine, parts.predictor, parts.config.budget.rollouts + carried
+    engine, predictor, learner = parts.engine, parts.predictor, parts.config.learner
+    budget, unit = parts.config.budget.amount + carried, parts.config.budget.unit
     before = engine.spent
-    forest = _sample(parts, step, budget)
-    engine.release()
-    _check_sampled(forest)
-    left = budget - (engine.spent.rollouts - before.rollouts)
+    with parts.clock.phase("sample"):
+        pool = engine.plant(parts.stream.at(step), step=step)
+        forest = parts.rounds.spend(pool, budget, step)
+    left = budget - (engine.spent.total(unit) - before.total(unit))
     with parts.clock.phase("predict"):
         anchors = [Anchor(tree, node) for tree in forest for node in (0, *tree.prefixes)]
-        predicted = predictor.predict(anchors).mean
-        scores = metrics.predictor_group(anchors, predicted, informed=predictor.informed)
+        prediction = predictor.predict(anchors)
+        scores = metrics.predictor_group(anchors, prediction, unit=unit, informed=predictor.informed)
+    engine.release()
+    _check_sampled(forest)
     with parts.clock.phase("update"):
-        credited = [parts.credit(tree) for tree in forest]
-        rows = [row for tree, credit in zip(forest, credited, strict=True) for row in packing.rows(tree, credit)]
-        denominator = packing.denominator(forest, credited, parts.config.learner.normalise)
+        values = _by_node(forest, prediction.mean)
+        credited = [parts.credit(tree, value) for tree, value in zip(forest, values, strict=True)]
+        keep = learner.keep if step > learner.keep_after else "all"
+        batch = packing.kept(forest, credited, keep)
+        rows = [row for tree, credit in zip(*batch, strict=True) for row in packing.rows(tree, credit)]
+        denominator = packing.denominator(*batch, learner.normalise)
         stats = parts.learner.update(rows, denominator)
         if not is_finite(parts):
             raise TrainingError("this update left weights that are not finite. Lower learner.learning_rate")
@@ -67,37 +71,16 @@ def train_step(parts: Parts, step: int, carried: int) -> tuple[dict[str, Any], l
     return metrics.jsonable(record), forest, left
 
 
-def _sample(parts: Parts, step: int, budget: int) -> list[RolloutTree]:
-    """Spends a step's budget: one decision over the pool, then one for each task as soon as it is in."""
-    roots, *local_rules = parts.rounds
-    with parts.clock.phase("sample"):
-        pool = parts.engine.plant(parts.stream.at(step), step=step)
-        with parts.clock.phase("predict"):
-            rng = generator(parts.config.seed, "roots", step)
-            bare = math.floor(budget / (1 + parts.config.continuations_per_rollout))
-            allocation = roots.allocate(pool, bare, parts.predictor, rng)
-        active = [anchor.tree for anchor in allocation.anchors]
-        return parts.engine.extend(active, allocation, [_local_round(parts, step, rule) for rule in local_rules])
-
-
-def _local_round(parts: Parts, step: int, rule: Allocator) -> LocalRound:
-    """Returns a rule as the engine asks for it: one tree in, its continuations out.
-
-    A task may spend N continuations for each of its bare rollouts; what is no whole number goes to the tasks that
-    finish after it, so that small groups branch as much as large ones.
-    """
-    share = parts.config.continuations_per_rollout
-    bare, spendable = 0, 0
-
-    def decide(tree: RolloutTree) -> Allocation:
-        nonlocal bare, spendable
-        bare, before = bare + len(tree.bare_leaves), spendable
-        spendable = math.floor(bare * share)
-        with parts.clock.phase("predict"):
-            rng = generator(parts.config.seed, "prefixes", step, tree.task.id)
-            return rule.allocate([tree], spendable - before, parts.predictor, rng)
-
-    return decide
+def _by_node(forest: Sequence[RolloutTree], values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Returns for each tree [n_nodes] the values of its root and prefixes, given in order; NaN at leaves."""
+    found, start = [], 0
+    for tree in forest:
+        places = [0, *tree.prefixes]
+        by_node = np.full(len(tree.nodes), np.nan)
+        by_node[places] = values[start : start + len(places)]
+        start += len(places)
+        found.append(by_node)
+    return found
 
 
 def evaluate(parts: Parts) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Origin:
 
     kind: Literal["root", "bare", "continuation"]
     round: int = 0
-    """0 for bare rollouts, 1 for the first round of continuations, and so on."""
+    """Rounds that its tree had had before: 0 for the first rollouts of a task in a step."""
     anchor: int = 0
     """Node that the rollout was sampled from."""
     count: int = 0
@@ -56,6 +56,10 @@ class Origin:
     """Place of the anchor among those the same allocation chose, 0 = best."""
     prediction: float | None = None
     """Success probability predicted at the anchor when it was chosen, in [0, 1]."""
+    strength: float | None = None
+    """Weight of that prediction in observations, > 0; None where the choice did not rely on it, or took it as exact."""
+    cost: float | None = None
+    """What one rollout was expected to cost, in the unit of the budget; None in rollouts."""
     outcome: float | None = None
     """Reward of the incumbent rollout that the choice was conditioned on; None for bare rollouts."""
     propensity: float | None = None
@@ -131,9 +135,16 @@ class RolloutTree:
             index = self.nodes[index].parent
         return tuple(reversed(walk))
 
+    @cached_property
+    def _depths(self) -> tuple[int, ...]:
+        depths = [0]
+        for node in self.nodes[1:]:
+            depths.append(depths[node.parent] + 1)
+        return tuple(depths)
+
     def depth(self, index: int) -> int:
         """Returns the number of turns up to and including a node; 0 at the root."""
-        return len(self.path(index)) - 1
+        return self._depths[index]
 
     @cached_property
     def leaves(self) -> tuple[int, ...]:
@@ -142,7 +153,7 @@ class RolloutTree:
 
     @cached_property
     def bare_leaves(self) -> tuple[int, ...]:
-        """Leaves of rollouts that were sampled from the root in round 0."""
+        """Leaves of rollouts that were sampled from the root, in whichever round."""
         return tuple(index for index in self.leaves if self.nodes[index].origin.kind == "bare")
 
     @cached_property
@@ -186,10 +197,21 @@ class RolloutTree:
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """A place where budget may be spent: a root (node 0) or a prefix."""
+    """A place where budget may be spent: a root (node 0) or a prefix. It stands for the history up to there."""
 
     tree: RolloutTree
     node: int = 0
+
+    @property
+    def token_ids(self) -> NDArray[np.int32]:
+        """[T] the history as the policy sees it."""
+        return self.tree.token_ids(self.node)
+
+    @property
+    def text(self) -> str:
+        """The history as text: the prompt, then each turn and what was observed, one a line."""
+        nodes = [self.tree.nodes[index] for index in self.tree.path(self.node)]
+        return "\n".join(part for node in nodes for part in (node.text, node.observation) if part)
 
 
 # JSONL ----------------------------------------------------------------------------------------------------------

@@ -1,21 +1,19 @@
-"""Named recipes: which rounds spend the budget, which predictor serves them, which credit learns from them.
-
-A method is one entry of `METHODS`; everything else (engine, learner, accounting) is the same for all of them.
-"""
+"""What a method is: rules that spend the budget, a predictor that serves them, a credit that learns from the trees."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
-from treeroll.allocation import Allocator, RandomPrefixes, TracePrefixes, TraceRoots, UniformRoots
-from treeroll.errors import ConfigError, did_you_mean
+from treeroll.allocation import Allocator
 
 
 @dataclass(frozen=True)
 class RoundOptions:
-    """Options of the rounds. Every method takes all of them and uses what it needs."""
+    """Options of the rounds. Every method takes all of them and uses what it needs; what else a rule of another paper
+    has is as that paper has it."""
 
     group: int = 8
     """Rollouts of a task where allocation is uniform (cold start included), >= 2."""
@@ -23,12 +21,25 @@ class RoundOptions:
     """Fewest bare rollouts of a task that gets any, >= 2."""
     max_group: int | None = None
     """Most bare rollouts of a task; None: no limit."""
+    max_active: int | None = None
+    """Most tasks that get any rollout; None: no limit."""
     max_per_prefix: int | None = 2
     """Most continuations of one prefix, and how many a prefix drawn at random gets; None: no limit, and 2."""
-    skip_mixed: bool = True
-    """Whether a tree whose bare rollouts hold a success and a failure gets no continuations."""
+    mixed_weight: float = 0.0
+    """What a flip is worth in a tree whose bare rollouts hold a success and a failure already, in [0, 1]."""
+    scope: Literal["task", "pool"] = "task"
+    """Whether each task spends its own continuations, or one budget serves all of them."""
+    posterior: bool = True
+    """Whether predictions are scored with their posterior, or with their mean alone."""
+    blind: bool = False
+    """Whether prefixes are chosen without looking at how their rollouts ended."""
     explore: float = 0.1
     """Share of the bare rollouts that is spread uniformly, whatever is predicted, in [0, 1]."""
+
+    @property
+    def drawn(self) -> int:
+        """Continuations of a prefix that is drawn at random."""
+        return self.max_per_prefix or 2
 
 
 @dataclass(frozen=True)
@@ -46,9 +57,11 @@ class Method:
     credit: str
     """Name of its credit; see `treeroll.credit`."""
     chooses_tasks: bool
-    """Whether its first round chooses among a pool of candidates; else it takes tasks as they come."""
-    continuations: float
+    """Whether its first rule chooses among a pool of candidates; else it takes tasks as they come."""
+    continuations: float = 0.0
     """Continuations for each bare rollout unless the user says otherwise; 0 where it has no second stage."""
+    options: Mapping[str, float | str] = field(default_factory=dict)
+    """Further options that the method sets unless the user does, by their dotted names."""
 
     @property
     def branches(self) -> bool:
@@ -62,10 +75,11 @@ class Method:
             "predictor.name": self.predictor,
             "learner.credit": self.credit,
             "budget.continuations": self.continuations,
+            **self.options,
         }
 
     def rounds(self, options: RoundOptions | None = None) -> tuple[Allocator, ...]:
-        """Returns the rule of each round, first round first: one over the pool, then one for each task.
+        """Returns the rules in the order in which they are asked: those over the pool, then those of single tasks.
 
         Args:
           options: sizes and limits; `RoundOptions()` by default.
@@ -90,83 +104,3 @@ class Method:
         later rounds leave goes back to the first.
         """
         return pool if self.chooses_tasks else math.ceil(rollouts / group)
-
-
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method(
-            name="trace",
-            summary="chooses tasks and group sizes, then branches where a continuation may flip the outcome",
-            paper="https://arxiv.org/abs/2606.11119",
-            build=lambda options: (_trace_roots(options), _trace_prefixes(options)),
-            predictor="head",
-            credit="sibling-tree",
-            chooses_tasks=True,
-            continuations=0.25,
-        ),
-        Method(
-            name="trace-stage1",
-            summary="chooses tasks and group sizes; every rollout starts at the root",
-            paper="https://arxiv.org/abs/2606.11119",
-            build=lambda options: (_trace_roots(options),),
-            predictor="head",
-            credit="sibling-tree",
-            chooses_tasks=True,
-            continuations=0.0,
-        ),
-        Method(
-            name="grpo",
-            summary="uniform groups, every rollout from the root, advantages within the group",
-            paper="https://arxiv.org/abs/2402.03300",
-            build=lambda options: (UniformRoots(options.group),),
-            predictor="constant",
-            credit="group",
-            chooses_tasks=False,
-            continuations=0.0,
-        ),
-        Method(
-            name="tree-random",
-            summary="uniform groups, then continuations of prefixes drawn at random (after Tree-GRPO)",
-            paper="https://arxiv.org/abs/2509.21240",
-            build=lambda options: (UniformRoots(options.group), RandomPrefixes(_each(options))),
-            predictor="constant",
-            credit="sibling-tree",
-            chooses_tasks=False,
-            continuations=1.0,
-        ),
-    )
-}
-
-
-def get(name: str) -> Method:
-    """Returns a method by name.
-
-    Raises:
-      ConfigError: no such method.
-    """
-    if name not in METHODS:
-        raise ConfigError(f"unknown method {name!r}.{did_you_mean(name, names())}")
-    return METHODS[name]
-
-
-def names() -> list[str]:
-    """Returns the names of all methods."""
-    return list(METHODS)
-
-
-def _trace_roots(options: RoundOptions) -> TraceRoots:
-    return TraceRoots(
-        min_group=options.min_group, max_group=options.max_group, cold_group=options.group, explore=options.explore
-    )
-
-
-def _trace_prefixes(options: RoundOptions) -> TracePrefixes:
-    return TracePrefixes(
-        max_per_prefix=options.max_per_prefix, skip_mixed=options.skip_mixed, cold_continuations=_each(options)
-    )
-
-
-def _each(options: RoundOptions) -> int:
-    """Returns the continuations of a prefix that is drawn at random."""
-    return options.max_per_prefix or 2

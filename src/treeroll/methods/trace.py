@@ -1,0 +1,95 @@
+"""TRACE, its parts, and its controls (arXiv 2606.11119)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from treeroll.allocation import SequentialRoots, TracePrefixes, TraceRoots, UniformRoots
+from treeroll.methods.base import Method, RoundOptions
+
+PAPER = "https://arxiv.org/abs/2606.11119"
+
+
+def _roots(options: RoundOptions) -> TraceRoots:
+    return TraceRoots(
+        min_group=options.min_group,
+        max_group=options.max_group,
+        max_active=options.max_active,
+        cold_group=options.group,
+        explore=options.explore,
+        posterior=options.posterior,
+    )
+
+
+def _prefixes(options: RoundOptions) -> TracePrefixes:
+    return TracePrefixes(
+        max_per_prefix=options.max_per_prefix,
+        mixed_weight=options.mixed_weight,
+        posterior=options.posterior,
+        blind=options.blind,
+        cold_continuations=options.drawn,
+        scope=options.scope,
+    )
+
+
+def _sequential(options: RoundOptions) -> SequentialRoots:
+    return SequentialRoots(
+        most=max(8, options.max_group or 8),
+        max_group=options.max_group,
+        grow_mixed=options.min_group,
+        cold_group=options.group,
+        explore=options.explore,
+    )
+
+
+_WHOLE = Method(
+    name="trace",
+    summary="chooses tasks and group sizes, then branches where a continuation may flip the outcome",
+    paper=PAPER,
+    build=lambda options: (_roots(options), _prefixes(options)),
+    predictor="head",
+    credit="sibling-tree",
+    chooses_tasks=True,
+    continuations=0.25,
+)
+
+TRACE = (
+    _WHOLE,
+    replace(
+        _WHOLE,
+        name="trace-stage1",
+        summary="chooses tasks and group sizes; every rollout starts at the root",
+        build=lambda options: (_roots(options),),
+        continuations=0.0,
+    ),
+    replace(
+        _WHOLE,
+        name="trace-stage2",
+        summary="uniform groups, then branches where a continuation may flip the outcome",
+        build=lambda options: (UniformRoots(options.group), _prefixes(options)),
+        chooses_tasks=False,
+    ),
+    replace(
+        _WHOLE,
+        name="trace-sequential",
+        summary="small groups first, then rounds of more where this step's outcomes say that they pay",
+        build=lambda options: (_sequential(options),),
+        continuations=0.0,
+    ),
+    replace(
+        _WHOLE,
+        name="trace-paper",
+        summary="TRACE as its paper has it: scored by means, unlimited, two continuations a rollout, leaf-mean values",
+        build=lambda options: (
+            TraceRoots(cold_group=options.group, explore=0.0, posterior=False),
+            TracePrefixes(max_per_prefix=None, posterior=False, cold_continuations=options.drawn),
+        ),
+        predictor="paper",
+        credit="trace-paper",
+        continuations=2.0,
+    ),
+    replace(
+        _WHOLE, name="trace-oracle", summary="trace, told by extra, uncharged rollouts: a bound", predictor="oracle"
+    ),
+    replace(_WHOLE, name="trace-shuffled", summary="trace, its predictions shuffled: a control", predictor="shuffled"),
+)
