@@ -68,7 +68,7 @@ def test_the_words_of_the_command_line_become_typed_values():
 
 @pytest.mark.parametrize("method", ["trace", "grpo", "tree-random"])
 def test_a_saved_configuration_resolves_to_itself(method):
-    config = Config.resolve([f"method={method}", "budget.max_group=12", "out=somewhere"])
+    config = Config.resolve([f"method={method}", "budget.group=6", "out=somewhere"])
     assert Config.resolve(base=json.loads(json.dumps(config.to_dict()))) == config
 
 

@@ -77,8 +77,7 @@ def test_a_tree_that_waits_gets_its_next_round_though_nothing_else_is_sampled():
 def test_a_probe_tells_success_and_cost_and_leaves_no_trace():
     it = engine(lambda history, rng: [["walk", "."], ["say", "."]][int(rng.random() < 0.5)])
     forest = it.plant(world().train, step=1)
-    (tree, *_) = it.extend(forest, at([Anchor(forest[1])], [1]))
-    tree = it.extend(forest, at([], []))[1]
+    tree = it.extend(forest, at([Anchor(forest[1])], [1]))[1]
     spent = it.spent
     success, cost = it.probe([Anchor(tree), Anchor(forest[0])], 400, "turns")
     assert success == pytest.approx([1 / 8, 1 / 4], abs=0.07)  # walk "length" times, then say: (1/2)^(length + 1)

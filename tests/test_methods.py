@@ -46,15 +46,29 @@ def test_what_a_method_names_is_an_option_unless_the_user_says_otherwise():
     }
 
 
+def test_a_method_tells_which_options_it_uses_and_has_its_own_by_default():
+    assert methods.get("grpo").uses == {"group"}
+    assert methods.get("tree-random").uses == {"group", "max_per_prefix"}
+    roots, prefixes = methods.get("trace-paper").rounds()
+    assert (roots.min_group, roots.explore, roots.posterior) == (2, 0.0, False)
+    assert (prefixes.max_per_prefix, prefixes.mixed_weight, prefixes.posterior) == (None, 1.0, False)
+
+
+@pytest.mark.parametrize(("group", "share"), [(30, 0.1), (60, 0.1), (15, 1.2)])
+def test_rounding_asks_for_no_rollout_too_many(group, share):
+    method = methods.get("trace")
+    assert method.bare_rollouts(method.least_rollouts(group, share), share) == group
+
+
 def test_rounds_take_the_options():
     options = methods.RoundOptions(
-        group=6, min_group=3, max_group=9, max_active=5, max_per_prefix=4, mixed_weight=0.5, scope="pool",
+        group=6, min_group=3, max_group=9, max_active=5, max_per_prefix=4, mixed_weight=1.0, scope="pool",
         posterior=False, blind=True, explore=0.25,
     )  # fmt: skip
     assert methods.get("trace").rounds(options) == (
         TraceRoots(min_group=3, max_group=9, max_active=5, cold_group=6, explore=0.25, posterior=False),
         TracePrefixes(
-            max_per_prefix=4, mixed_weight=0.5, posterior=False, blind=True, cold_continuations=4, scope="pool"
+            max_per_prefix=4, mixed_weight=1.0, posterior=False, blind=True, cold_continuations=4, scope="pool"
         ),
     )
     assert methods.get("trace-stage1").rounds(options) == methods.get("trace").rounds(options)[:1]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 from corridor import at, engine, world
-from treeroll.allocation import RandomPrefixes, UniformRoots
+from treeroll.allocation import RandomPrefixes, TracePrefixes, UniformRoots
 from treeroll.allocation.base import Allocation, Allocator
 from treeroll.budget import Unit
-from treeroll.predictor import ConstantPredictor, DepthCost
+from treeroll.errors import AllocationError
+from treeroll.predictor import ConstantPredictor, DepthCost, OraclePredictor
 from treeroll.rounds import Rounds
-from treeroll.tree import Anchor, RolloutTree
+from treeroll.tree import Anchor, RolloutTree, Task
 
 
 @dataclass
@@ -60,6 +62,32 @@ def test_a_rule_that_repeats_is_asked_until_it_allocates_nothing():
     _, forest = spend([rule], 9)
     assert rule.budgets == [9, 8, 7, 6, 5]
     assert [[tree.nodes[leaf].origin.round for leaf in tree.leaves] for tree in forest] == [[0, 1], [0], [0]]
+
+
+def test_a_rule_that_exceeds_its_budget_is_stopped():
+    with pytest.raises(AllocationError, match="Rule allocates rollouts with an expected cost of 6, but 5 rollouts are"):
+        spend([Rule("pool", roots(2))], 5)
+
+
+def test_prefixes_over_the_pool_get_all_that_stage_1_left():
+    """Corridors of 1, 2, 3 steps have 1, 2, 3 prefixes; certain predictions of .5 make all of them alike."""
+    it = engine()
+    knows = OraclePredictor(lambda anchors: (np.full(len(anchors), 0.5), np.ones(len(anchors))))
+    rules = [Rule("pool", roots(1)), TracePrefixes(max_per_prefix=1, scope="pool")]
+    rounds = Rounds(it, rules, knows, seed=7, continuations=1.0)
+    forest = rounds.spend(it.plant(world().train, step=1), 8, step=1)
+    assert it.spent.rollouts == 8
+    assert sum(len(tree.leaves) - 1 for tree in forest) == 5
+
+
+def test_no_rollout_is_lost_to_rounding():
+    """Ten tasks of one rollout each earn a tenth of a continuation: 10 x 0.1 is 0.99... in floating point."""
+    own = Rule("task", lambda forest: ([], []))
+    it = engine()
+    tasks = [Task(f"t{number}", "q 1", {"length": 1}) for number in range(10)]
+    rounds = Rounds(it, [Rule("pool", roots(1, tasks=10)), own], ConstantPredictor(), seed=7, continuations=0.1)
+    rounds.spend(it.plant(tasks, step=1), 11, step=1)
+    assert sum(own.budgets) == 1
 
 
 def test_only_trees_with_rollouts_come_back():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from treeroll import cli, envs
+from treeroll import cli, envs, methods
 from treeroll.envs.atlas import compact
 from treeroll.samplers.dialogue import PlainDialogue
 from treeroll.seeding import generator
@@ -84,6 +84,9 @@ def words(directory: Path, tasks: Path, **changed: object) -> list[str]:
     """Returns the command line of a small run; in `changed`, `__` stands for a dot."""
     options = {"model": directory, "world.data": tasks, **OPTIONS}
     options |= {key.replace("__", "."): value for key, value in changed.items()}
+    method = methods.METHODS.get(str(options.get("method", "trace")))
+    if method is not None and "mixed_weight" not in method.uses:
+        del options["budget.mixed_weight"]
     return ["train", *(f"{key}={value}" for key, value in options.items())]
 
 

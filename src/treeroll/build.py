@@ -41,9 +41,12 @@ SMALL = 5_000_000
 PROBES = 16
 """Uncharged rollouts from each anchor that the oracle predictor is told of."""
 
+UNPROBED = frozenset(predictor.NAMES) - {"oracle"}
+"""Predictors that never sample from a prefix of their own accord."""
+
 FIXED = (
     "method", "env", "model", "seed", "out", "world.rendering", "world.data", "predictor.name", "predictor.encoder",
-    "budget.turns", "budget.tokens", "learner.train_layers",
+    "budget.unit", "learner.train_layers",
 )  # fmt: skip
 """Options that a run keeps for life: with another value, the steps before would belong to another run."""
 
@@ -99,7 +102,7 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
             turn_tokens=sampling.turn_tokens,
             forks=forks,
         )
-        for forks in (method.branches or config.predictor.name == "oracle", False)
+        for forks in (method.branches or config.predictor.name not in UNPROBED, False)
     )
     held_out = list(world.test[: config.evaluation.tasks])
     _check_prompts(engine, [*held_out, *world.train])
@@ -142,11 +145,12 @@ def _longest(config: Config, engine: Engine) -> float:
     """
     budget, turns = config.budget, engine.max_turns
     longest = {"rollouts": 1, "turns": turns, "tokens": turns * engine.turn_tokens}[budget.unit]
-    needed = budget.group * longest * (1 + budget.continuations)
+    needed = 2 * budget.group * longest * (1 + budget.continuations)  # half of it goes to debts at most
     if budget.unit != "rollouts" and budget.amount < needed:
         raise ConfigError(
-            f"budget.{budget.unit}={budget.amount} may not pay for one group: budget.group={budget.group} rollouts of "
-            f"at most {longest} {budget.unit} and their continuations need {needed:g}. Raise it, or lower budget.group"
+            f"budget.{budget.unit}={budget.amount} may not pay for one group of budget.group={budget.group} rollouts "
+            f"of at most {longest} {budget.unit} each, their continuations and debts of earlier steps: that takes "
+            f"{needed:g}. Raise it, or lower budget.group"
         )
     return float(longest)
 

@@ -22,6 +22,7 @@ from treeroll import credit, methods, predictor
 from treeroll.budget import Unit
 from treeroll.envs import WORLDS
 from treeroll.errors import ConfigError, did_you_mean
+from treeroll.methods import RoundOptions
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -60,7 +61,7 @@ class Budget(Section):
     tokens: OptionalCount = None
     """sampled tokens of a step, instead of rollouts: met on average, likewise"""
     pool: Count = 64
-    """candidate tasks of a step, for methods that choose among them"""
+    """candidate tasks of a step, for methods that choose among them; of every method where turns or tokens are given"""
     continuations: Annotated[float, Field(ge=0)] = 1.0
     """continuations for each bare rollout, on average; the method's own unless set (trace: 0.25)"""
     group: Annotated[int, Field(ge=2)] = 8
@@ -108,6 +109,13 @@ class Budget(Section):
     def amount(self) -> int:
         """Budget of a step, in its unit."""
         return self.turns or self.tokens or self.rollouts
+
+    def purse(self, budget: float) -> float:
+        """Returns what a step may spend of its budget, which is less than `amount` after a step that overran its own.
+
+        In turns or tokens that is half the amount at least: a debt is paid off over steps, and none goes without.
+        """
+        return budget if self.unit == "rollouts" else max(budget, self.amount / 2)
 
 
 class Sampling(Section):
@@ -321,8 +329,15 @@ class Config(Section):
                 f"budget.turns={budget.turns} and budget.tokens={budget.tokens} are both given. A budget has one unit: "
                 "leave one out"
             )
+        for name in RoundOptions.__dataclass_fields__:
+            default = method.options.get(f"budget.{name}", Budget.model_fields[name].default)
+            if name not in method.uses and getattr(budget, name) != default:
+                raise ConfigError(
+                    f"budget.{name}={getattr(budget, name)}, but method {self.method!r} has no use for it. "
+                    "Leave it out, or take a method that has (see: treeroll methods)"
+                )
         largest = math.inf if budget.max_group is None else budget.max_group
-        if method.chooses_tasks and not budget.min_group <= budget.group <= largest:
+        if "min_group" in method.uses and not budget.min_group <= budget.group <= largest:
             raise ConfigError(
                 f"budget.group={budget.group} is outside budget.min_group={budget.min_group} to budget.max_group="
                 f"{budget.max_group}, and a cold start uses it. Move one of the three"

@@ -158,7 +158,14 @@ class Engine:
         """Returns [K] the share of successes and [K] the mean cost of `count` rollouts from each of K anchors.
 
         They enter no tree and are not charged: what they tell is for an oracle, which no real run has.
+
+        Raises:
+          SamplerError: an anchor is a prefix, and the engine keeps nothing to branch from.
         """
+        if not self.forks and any(anchor.node for anchor in anchors):
+            raise SamplerError(
+                "a prefix cannot be probed: this engine was made with forks=False. Make it with forks=True"
+            )
         shadows: dict[tuple[int, str], _Growing] = {}
         for key in {(anchor.tree.step, anchor.tree.task.id) for anchor in anchors}:
             growing = self._growing[key]
@@ -213,7 +220,7 @@ class Engine:
                 rank=rank,
                 prediction=_number(prediction.mean[rank]),
                 strength=_number(prediction.strength[rank]),
-                cost=None if prediction.cost[rank] == 1 else float(prediction.cost[rank]),
+                cost=float(prediction.cost[rank]),
                 outcome=outcome,
                 propensity=_number(allocation.propensities[rank]),
             )

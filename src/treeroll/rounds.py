@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from treeroll.allocation.base import Allocation, Allocator
+from treeroll.allocation.base import ROUNDING, Allocation, Allocator
 from treeroll.budget import Unit, cost
 from treeroll.clock import Clock
 from treeroll.engine import Engine
+from treeroll.errors import AllocationError
 from treeroll.predictor.base import Predictor
 from treeroll.seeding import generator
 from treeroll.tree import RolloutTree
@@ -50,7 +51,7 @@ class Rounds:
         own = _TaskRounds(self, step) if len(pool_rules) < len(self.rules) else None
         start = self.engine.spent.total(self.unit)
         for place, rule in enumerate(pool_rules):
-            limit = budget if place else self._whole(budget / (1 + self.continuations))
+            limit = budget if place else self.whole(budget / (1 + self.continuations))
             rounds, asks = 0, True
             while asks:
                 left = max(limit - (self.engine.spent.total(self.unit) - start), 0)
@@ -64,12 +65,23 @@ class Rounds:
         self, rule: Allocator, forest: Sequence[RolloutTree], budget: float, scope: Literal["pool", "task"],
         *address: int | str,
     ) -> Allocation:  # fmt: skip
-        """Asks a rule, with random draws of their own."""
-        with self.clock.phase("predict"):
-            return rule.allocate(forest, budget, self.predictor, generator(self.seed, scope, *address))
+        """Asks a rule, with random draws of their own.
 
-    def _whole(self, budget: float) -> float:
-        return math.floor(budget) if self.unit == "rollouts" else budget
+        Raises:
+          AllocationError: the rule allocates more than there is.
+        """
+        with self.clock.phase("predict"):
+            allocation = rule.allocate(forest, budget, self.predictor, generator(self.seed, scope, *address))
+        if allocation.cost > budget * (1 + ROUNDING):
+            raise AllocationError(
+                f"{type(rule).__name__} allocates rollouts with an expected cost of {allocation.cost:g}, but "
+                f"{budget:g} {self.unit} are left; it must not exceed its budget"
+            )
+        return allocation
+
+    def whole(self, budget: float) -> float:
+        """Returns what of a budget can be spent: in rollouts a whole number, whatever rounding has done to it."""
+        return math.floor(budget * (1 + ROUNDING)) if self.unit == "rollouts" else budget
 
 
 class _TaskRounds:
@@ -105,6 +117,6 @@ class _TaskRounds:
     def _share(self, spent: int) -> float:
         """Returns what a task may spend whose rollouts have cost `spent` so far."""
         self.earned += spent * self.rounds.continuations
-        share = (math.floor(self.earned) if self.rounds.unit == "rollouts" else self.earned) - self.granted
+        share = self.rounds.whole(self.earned) - self.granted
         self.granted += share
         return share

@@ -31,15 +31,17 @@ def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any],
       carried: what earlier steps left unspent, in the unit of the budget; below 0 where turns or tokens were overspent.
 
     Returns:
-      The metrics record, the trees, and what this step leaves unspent.
+      The metrics record, the trees, and what this step leaves unspent: in turns or tokens at most one step's budget.
     """
     engine, predictor, learner = parts.engine, parts.predictor, parts.config.learner
     budget, unit = parts.config.budget.amount + carried, parts.config.budget.unit
     before = engine.spent
     with parts.clock.phase("sample"):
         pool = engine.plant(parts.stream.at(step), step=step)
-        forest = parts.rounds.spend(pool, budget, step)
+        forest = parts.rounds.spend(pool, parts.config.budget.purse(budget), step)
     left = budget - (engine.spent.total(unit) - before.total(unit))
+    if unit != "rollouts":
+        left = min(left, float(parts.config.budget.amount))  # what a small pool can never take is given up
     with parts.clock.phase("predict"):
         anchors = [Anchor(tree, node) for tree in forest for node in (0, *tree.prefixes)]
         prediction = predictor.predict(anchors)

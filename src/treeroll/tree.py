@@ -59,7 +59,7 @@ class Origin:
     strength: float | None = None
     """Weight of that prediction in observations, > 0; None where the choice did not rely on it, or took it as exact."""
     cost: float | None = None
-    """What one rollout was expected to cost, in the unit of the budget; None in rollouts."""
+    """What one rollout was expected to cost, in the unit of the budget: 1 in rollouts."""
     outcome: float | None = None
     """Reward of the incumbent rollout that the choice was conditioned on; None for bare rollouts."""
     propensity: float | None = None

@@ -196,6 +196,24 @@ def test_the_posterior_has_seen_the_outcome() -> None:
     assert TracePrefixes(blind=True).allocate([failed], 1, knows, rng()).gains == pytest.approx([0.3])
 
 
+def test_what_a_rule_takes_as_exact_is_recorded_as_exact() -> None:
+    knows = oracle({1: 0.75})
+    knows.strength = 4.0
+    failed = tree(rollouts=[(2, 0.0)])
+    assert TracePrefixes(posterior=False).allocate([failed], 1, knows, rng()).prediction.strength.tolist() == [np.inf]
+    assert TracePrefixes().allocate([failed], 1, knows, rng()).prediction.strength.tolist() == [4]
+
+
+def test_explored_tasks_that_are_too_dear_are_left_out_and_no_propensity_is_claimed() -> None:
+    knows = roots([0.5] * 4)
+    knows.costs = {("t0", 0): 1.0, ("t1", 0): 1.0, ("t2", 0): 1.0, ("t3", 0): 9.0}
+    for seed in range(20):
+        found = TraceRoots(explore=1.0).allocate(pool(4), 18.0, knows, rng(seed))
+        assert found.cost <= 18
+        if any(anchor.tree.task.id == "t3" for anchor in found.anchors):
+            assert np.isnan(found.propensities).all()
+
+
 def test_a_budget_in_turns_buys_bare_rollouts_by_their_expected_cost() -> None:
     knows = roots([0.5, 0.5, 0.5])
     knows.costs = {("t0", 0): 5.0, ("t1", 0): 2.0, ("t2", 0): 3.0}
@@ -274,6 +292,7 @@ def test_the_stated_objective_is_maximised(
         ({"max_per_prefix": 0}, "max_per_prefix is 0"),
         ({"min_gain": -0.1}, "min_gain is -0.1"),
         ({"cold_continuations": 0}, "cold_continuations is 0"),
+        ({"blind": True, "mixed_weight": 0.0}, "set mixed_weight to 1, or leave out blind"),
     ],
 )
 def test_bad_prefix_options(options: dict, words: str) -> None:

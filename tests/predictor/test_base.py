@@ -49,7 +49,7 @@ class Own:
 
 
 def test_get_builds_your_own_with_the_options_that_it_names():
-    own = predictor.get(f"{__name__}:Own", seed=7, unit="turns", warmup=1)
+    own = predictor.get(f"{__name__}:Own", seed=7, unit="turns", longest=6, warmup=1)
     assert isinstance(own, Own)
     assert (own.seed, own.cost.unit, own.mine) == (7, "turns", 3)
 
@@ -62,3 +62,23 @@ def test_your_own_must_be_there(name):
 
 def test_all_names_are_known():
     assert [predictor.check(name) for name in predictor.NAMES] == list(predictor.NAMES)
+
+
+class Free:
+    """A constructor that names nothing to count costs by."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+
+def test_your_own_must_count_costs_in_the_unit_of_the_budget():
+    assert predictor.get(f"{__name__}:Free", seed=2).seed == 2
+    with pytest.raises(ConfigError, match="its costs must be in turns: name `unit` or `cost` in its constructor"):
+        predictor.get(f"{__name__}:Free", unit="turns", longest=6)
+
+
+@pytest.mark.parametrize("name", ["head", "shuffled", "beta", "constant", "latent"])
+def test_costs_in_turns_need_their_longest(name):
+    assert predictor.get(name, unit="turns", longest=6).predict([Anchor(plant())]).cost.tolist() == [6]
+    with pytest.raises(ConfigError, match="name the most that one rollout can cost"):
+        predictor.get(name, unit="turns")

@@ -20,7 +20,7 @@ def test_one_number_everywhere_and_never_informed():
 
 
 def test_state():
-    constant, other = ConstantPredictor(mean=0.3, cost=DepthCost("turns")), ConstantPredictor(cost=DepthCost("turns"))
+    constant, other = (ConstantPredictor(mean=mean, cost=DepthCost("turns", longest=9)) for mean in (0.3, 0.5))
     constant.update([flat(1, 0)])
     other.load_state_dict(constant.state_dict())
     assert other.mean == 0.3
@@ -49,7 +49,7 @@ def test_get():
 
 
 def test_get_hands_on_what_each_takes():
-    assert predictor.get("beta", forgetting=0.5, unit="turns").cost.unit == "turns"
+    assert predictor.get("beta", forgetting=0.5, unit="turns", longest=6).cost.unit == "turns"
     assert isinstance(predictor.get("shuffled", warmup=7).inner, HeadPredictor)
     told = predictor.get("oracle", probe=lambda anchors: (np.ones(len(anchors)), np.ones(len(anchors))), samples=8)
     assert told.predict([Anchor(flat(1))]).strength.tolist() == [8]

@@ -85,7 +85,7 @@ def test_state_goes_on_exactly_and_does_not_change_with_its_owner():
 
 def test_state_in_another_unit():
     with pytest.raises(ValueError, match="costs are in rollouts, not in turns"):
-        DepthCost("turns").load_state_dict(DepthCost().state_dict())
+        DepthCost("turns", longest=9).load_state_dict(DepthCost().state_dict())
 
 
 @pytest.mark.parametrize("longest", [0.5, np.nan, np.inf])

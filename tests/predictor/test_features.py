@@ -50,6 +50,25 @@ def test_evidence_is_that_of_other_bare_rollouts():
     assert cheap(tree, 0)["evidence"] == 0
 
 
+def test_evidence_of_later_rounds_is_left_out():
+    """Rollouts 0 in round 0, 1 and 0 in round 1, 1 in round 2, and a continuation of round 1 from the first turn."""
+    tree = flat(0.0, 1.0, 0.0, 1.0)
+    for node, number in zip(range(1, 9), (0, 0, 1, 1, 1, 1, 2, 2), strict=True):
+        tree = edit(tree, node, origin=replace(tree.nodes[node].origin, round=number))
+    tree = fork(tree, 1, 1.0, turns=2)
+    assert [cheap(tree, node)["evidence"] for node in (1, 3, 5, 7, 9)] == [0, -2 / 4, 0, -1 / 5, -1 / 5]
+
+
+def test_another_round_changes_no_feature_of_those_before():
+    """Where a task gets more rollouts as long as all have failed, that it got more tells how these ended."""
+    before = flat(0.0, 0.0)
+    later = bare(before, 1.0)
+    for node in (5, 6):
+        later = edit(later, node, origin=replace(later.nodes[node].origin, round=1))
+    for node in (0, 1, 3):
+        assert cheap(later, node) == pytest.approx(cheap(before, node), nan_ok=True)
+
+
 @pytest.mark.parametrize("node", [0, 1])
 def test_own_outcomes_change_no_feature(node):
     """A prediction must hold no outcome that the allocator conditions on."""
@@ -127,3 +146,20 @@ def test_the_same_turn_below_another_prompt_is_another_history():
     features, tree = Features(Lengths(), buckets=3), bare(plant(), 1.0)
     other = edit(tree, 0, token_ids=np.arange(9, dtype=np.int32))
     assert features.rows([Anchor(tree, 1), Anchor(other, 1), Anchor(tree, 1)])[:, 0].tolist() == [6, 12, 6]
+
+
+def test_an_encoder_is_asked_once_for_each_history_of_a_step():
+    class Counting(Lengths):
+        asked = 0
+
+        def encode(self, anchors):
+            self.asked += len(anchors)
+            return super().encode(anchors)
+
+    encoder = Counting()
+    features, tree = Features(encoder, buckets=3), bare(plant(), 1.0)
+    features.rows([Anchor(tree), Anchor(tree, 1)])
+    features.rows([Anchor(fork(tree, 1, 0.0, turns=2), node) for node in (0, 1, 3)])
+    assert encoder.asked == 3
+    features.rows([Anchor(replace(tree, step=tree.step + 1))])
+    assert encoder.asked == 4

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from handmade import flat, fork, plant
+from handmade import bare, flat, fork, plant
+from treeroll.errors import ConfigError
 from treeroll.predictor.head import HeadPredictor
 from treeroll.scoring import auc, scored_outcomes, skill
 from treeroll.tree import Anchor, RolloutTree, Task
@@ -203,7 +204,7 @@ def test_state_of_another_size_or_unit():
     with pytest.raises(ValueError, match="hidden_size and buckets"):
         small().load_state_dict(HeadPredictor().state_dict())
     with pytest.raises(ValueError, match="costs are in turns, not in rollouts"):
-        small().load_state_dict(small(unit="turns").state_dict())
+        small().load_state_dict(small(unit="turns", longest=9).state_dict())
 
 
 def test_state_does_not_change_with_its_owner():
@@ -253,3 +254,32 @@ def test_roots_and_prefixes_learn_apart():
 def turned(tree: RolloutTree) -> RolloutTree:
     root, *others = tree.nodes
     return replace(tree, nodes=(root, *(replace(node, hidden=-node.hidden) for node in others)))
+
+
+def test_costs_stay_in_their_range():
+    """Rollouts of 1 turn where the hidden state is low, of 6 where it is high: extremes beyond both are clipped."""
+    rng, head = np.random.default_rng(11), small(unit="turns", longest=6)
+    for _ in range(4):
+        head.update([seen(bare(plant(), 1.0, turns=6 if high else 1), 2.0 * high - 1) for high in rng.random(24) < 0.5])
+    cost = head.predict([Anchor(seen(plant(), value)) for value in (-9.0, 9.0)]).cost
+    assert cost.tolist() == [1, 6]
+
+
+def seen(tree: RolloutTree, value: float) -> RolloutTree:
+    hidden = np.full(SIZE, value, dtype=np.float32)
+    return replace(tree, nodes=tuple(replace(node, hidden=hidden) for node in tree.nodes))
+
+
+def test_prefixes_cost_the_longest_until_one_was_seen():
+    """Rollouts of one turn have roots only."""
+    head = small(unit="turns", longest=6)
+    head.update([bare(plant(), 1.0, turns=1), bare(plant(), 0.0, turns=1)])
+    root, prefix = head.predict([Anchor(flat(1)), Anchor(flat(1), 1)]).cost
+    assert root < 2
+    assert prefix == 6
+
+
+@pytest.mark.parametrize("longest", [None, 0.5, np.inf])
+def test_costs_need_their_longest(longest):
+    with pytest.raises(ConfigError, match="longest is"):
+        small(unit="turns", longest=longest)

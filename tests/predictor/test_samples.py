@@ -3,7 +3,7 @@ import pytest
 
 from handmade import bare, flat, fork, plant
 from treeroll import backup
-from treeroll.predictor.samples import own_leaves
+from treeroll.predictor.samples import observed, own_leaves
 
 
 def test_by_hand():
@@ -33,3 +33,12 @@ def test_an_unfinished_rollout_is_named():
     unfinished = type(plant())(plant().task, flat(1).nodes[:2])
     with pytest.raises(ValueError, match="node 1 of task 'task' is an unfinished rollout"):
         own_leaves(unfinished)
+
+
+def test_samples_of_each_anchor():
+    """A root's are its bare rollouts; a prefix's its incumbent and the continuations that start there."""
+    tree = fork(fork(flat(1, 0, 0), 1, 0.0), 0, 1.0)
+    anchors, successes, samples = observed([tree, flat()])
+    found = {anchor.node: (won, count) for anchor, won, count in zip(anchors, successes, samples, strict=True)}
+    assert found == {0: (1, 3), 1: (1, 2), 3: (0, 1), 5: (0, 1)}
+    assert [len(part) for part in observed([])] == [0, 0, 0]

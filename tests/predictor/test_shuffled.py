@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from predictor_worlds import anchors, assert_alike, forest, saved, scores
@@ -62,15 +64,28 @@ def test_not_informed_while_the_inner_one_is_not():
     assert not ShuffledPredictor(HeadPredictor()).informed
 
 
-def test_each_call_shuffles_anew_and_a_resumed_run_repeats_it():
+def test_the_same_question_gets_the_same_answer_whatever_else_was_asked():
+    """A resumed step repeats its permutations, and the order in which tasks are finished does not matter."""
     rng = np.random.default_rng(1)
     one, other = (ShuffledPredictor(HeadPredictor(hidden_size=8, buckets=4), seed=3) for _ in range(2))
     learned, test = forest(rng), forest(rng)
     one.update(learned)
-    assert (one.predict(anchors(test)).mean != one.predict(anchors(test)).mean).any()
+    one.predict(anchors(learned))
     other.load_state_dict(saved(one.state_dict()))
     assert_alike(one, other, test)
+    for tree in test[::-1]:
+        other.predict(anchors([tree]))
     assert_alike(one, other, test)
+
+
+def test_each_step_task_and_number_of_anchors_shuffles_anew():
+    shuffled = ShuffledPredictor(depth_oracle(), seed=3)
+    tree = flat(*[1] * 30)
+    asked = [Anchor(tree, node) for node in tree.prefixes]
+    others = [Anchor(replace(tree, step=1), node) for node in tree.prefixes]
+    elsewhere = [Anchor(replace(tree, task=replace(tree.task, id="other")), node) for node in tree.prefixes]
+    found = [shuffled.predict(those).mean[:20].tolist() for those in (asked, others, elsewhere, asked[:-1], asked[1:])]
+    assert len({tuple(means) for means in found}) == 5
 
 
 def test_none_and_one_anchor():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from predictor_worlds import saved
 
-from handmade import flat, fork
-from treeroll.predictor.skill import TrackRecord, learnable, tally
+from handmade import flat
+from treeroll.predictor.skill import TrackRecord
 from treeroll.tree import Anchor
 
 
@@ -57,13 +57,3 @@ def test_state():
     record, other = scored(scored(TrackRecord(), (0.5, (0,))), (0.8, (1, 1)), (0.4, (0,))), TrackRecord()
     other.load_state_dict(saved(record.state_dict()))
     assert (other.rollouts, other.skill) == (record.rollouts, record.skill)
-
-
-def test_samples_of_each_anchor():
-    """A root's are its bare rollouts; a prefix's its incumbent and the continuations that start there."""
-    tree = fork(fork(flat(1, 0, 0), 1, 0.0), 0, 1.0)
-    anchors = learnable([tree, flat()])
-    successes, samples = tally(anchors)
-    found = {anchor.node: (won, count) for anchor, won, count in zip(anchors, successes, samples, strict=True)}
-    assert found == {0: (1, 3), 1: (1, 2), 3: (0, 1), 5: (0, 1)}
-    assert [part.shape for part in tally([])] == [(0,), (0,)]

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from treeroll.allocation.base import Allocation
+from treeroll.allocation.base import ROUNDING, Allocation
 from treeroll.errors import AllocationError, ConfigError
 from treeroll.predictor.base import Prediction, Predictor
 from treeroll.tree import Anchor, RolloutTree
@@ -18,10 +18,6 @@ Scope = Literal["pool", "task"]
 # A frozen field would be read-only to the type checker, and `Allocator.scope` is not; a plain class attribute fits.
 POOL: Scope = "pool"
 TASK: Scope = "task"
-
-
-ROUNDING = 1e-9
-"""Share of a budget by which rounding may let expected costs overrun it (3 x 0.1 fits into 0.3)."""
 
 
 def choose(

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from treeroll.allocation._build import ROUNDING, judged, too_small
+from treeroll.allocation._build import judged, too_small
+from treeroll.allocation.base import ROUNDING
 from treeroll.tree import RolloutTree
 
 DIGITS = 14

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from treeroll.predictor.base import Prediction, Predictor
 from treeroll.tree import Anchor, RolloutTree
 
+ROUNDING = 1e-9
+"""Share of a budget by which rounding may let expected costs overrun it (3 x 0.1 fits into 0.3)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Allocation:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll.allocation._build import POOL, ROUNDING, check_budget, check_option, choose, nothing, too_small
-from treeroll.allocation.base import Allocation
+from treeroll.allocation._build import POOL, check_budget, check_option, choose, nothing, too_small
+from treeroll.allocation.base import ROUNDING, Allocation
 from treeroll.allocation.uniform import UniformRoots
 from treeroll.errors import ConfigError
 from treeroll.predictor.base import Prediction, Predictor

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll.allocation._build import POOL, ROUNDING, check_budget, check_option, choose, nothing
+from treeroll.allocation._build import POOL, check_budget, check_option, choose, nothing
 from treeroll.allocation._groups import DIGITS, group_sizes, won_and_lost
-from treeroll.allocation.base import Allocation
+from treeroll.allocation.base import ROUNDING, Allocation
 from treeroll.allocation.trace import TraceRoots
 from treeroll.allocation.uniform import UniformRoots
 from treeroll.contrast import expected_flip_probability, expected_mixed_probability

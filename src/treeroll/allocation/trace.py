@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from treeroll.allocation._build import (
     POOL,
-    ROUNDING,
     TASK,
     Scope,
     branchable,
@@ -25,8 +24,8 @@ from treeroll.allocation._build import (
     nothing,
     too_small,
 )
-from treeroll.allocation.base import Allocation
-from treeroll.allocation.prefixes import expand_by_gain
+from treeroll.allocation.base import ROUNDING, Allocation
+from treeroll.allocation.prefixes import expand_by_gain, expand_prefixes
 from treeroll.allocation.random_prefixes import RandomPrefixes
 from treeroll.allocation.roots import allocate_roots
 from treeroll.allocation.uniform import UniformRoots
@@ -44,7 +43,7 @@ class TraceRoots:
     predictor keeps seeing tasks that it would not choose; the rest is allocated exactly over the other tasks. The
     number of drawn tasks E is rounded at random, up or down, so that its mean is exactly the share (or what the pool
     allows), and each task's propensity is E's mean / P. In turns or tokens a rollout of each task costs what the
-    predictor expects, and a drawn one the mean of the pool.
+    predictor expects; where drawn tasks are too dear for the budget, some are left out and propensities are NaN.
     """
 
     min_group: int = 2
@@ -87,7 +86,7 @@ class TraceRoots:
         if not predictor.informed:
             return UniformRoots(self.cold_group).allocate(forest[: self.max_active], budget, predictor, rng)
         anchors = [Anchor(tree) for tree in forest]
-        prediction = predictor.predict(anchors)
+        prediction = _relied_on(predictor.predict(anchors), self.posterior)
         if budget * (1 + ROUNDING) < self.min_group * prediction.cost.min():
             raise too_small(budget, self.min_group, float(prediction.cost.min()))
         explored, propensity = self._explore(prediction, budget, rng)
@@ -96,7 +95,6 @@ class TraceRoots:
         propensities = np.full(len(forest), np.nan)
         propensities[explored] = propensity
 
-        strength = prediction.strength if self.posterior else np.full(len(forest), np.inf)
         others = np.setdiff1d(np.arange(len(forest)), explored)
         limit = None if self.max_active is None else self.max_active - len(explored)
         if limit is None or limit > 0:
@@ -106,10 +104,10 @@ class TraceRoots:
                 min_group=self.min_group,
                 max_group=self.max_group,
                 max_active=limit,
-                strength=strength[others],
+                strength=prediction.strength[others],
                 cost=prediction.cost[others],
             )
-        gains = expected_mixed_probability(prediction.mean, strength, counts)
+        gains = expected_mixed_probability(prediction.mean, prediction.strength, counts)
         return choose(
             anchors, counts, budget, gains=gains, prediction=prediction, propensities=propensities, rank_by=gains
         )
@@ -123,9 +121,9 @@ class TraceRoots:
         wanted = min(self.explore * budget / group, groups)
         number = min(int(np.floor(wanted + rng.random())), groups)
         drawn = np.sort(rng.choice(tasks, size=number, replace=False))
-        if prediction.cost[drawn].sum() * self.min_group > budget * (1 + ROUNDING):  # dearer than the mean
-            paid = np.cumsum(prediction.cost[drawn]) * self.min_group <= budget
-            drawn = drawn[paid]
+        paid = np.cumsum(prediction.cost[drawn]) * self.min_group <= budget * (1 + ROUNDING)
+        if not paid.all():  # dearer than the mean: which of them are left out depends on the others
+            return drawn[paid], np.nan
         return drawn, wanted / tasks
 
 
@@ -157,7 +155,9 @@ class TracePrefixes:
     blind: bool = False
     """Scores without the outcome: g(k) = E[1 - V^(k+1) - (1-V)^(k+1)], the mean of E[1 - s^k] over r ~ Bernoulli(V).
 
-    What is chosen then does not depend on how the bare rollout ended, and estimates from it have no selection bias.
+    A prefix's score then does not depend on how its own rollout ended, so estimates from it have no selection bias
+    from there (the scores of its competitors may hold that outcome as evidence of their task). It goes with a
+    `mixed_weight` of 1: whether a tree is mixed is a matter of outcomes.
     """
     cold_continuations: int = 2
     """Continuations a prefix of `RandomPrefixes` while the predictor is not informed, >= 1."""
@@ -171,6 +171,11 @@ class TracePrefixes:
         check_option("min_gain", self.min_gain, 0.0, 1.0)
         check_option("mixed_weight", self.mixed_weight, 0.0, 1.0)
         check_option("cold_continuations", self.cold_continuations, 1)
+        if self.blind and self.mixed_weight != 1:
+            raise ConfigError(
+                f"mixed_weight is {self.mixed_weight} with blind=True, but whether a tree is mixed shows outcomes; "
+                "set mixed_weight to 1, or leave out blind"
+            )
 
     def allocate(
         self, forest: Sequence[RolloutTree], budget: float, predictor: Predictor, rng: np.random.Generator
@@ -184,28 +189,46 @@ class TracePrefixes:
             return nothing(budget)
         if not predictor.informed:
             return RandomPrefixes(self.cold_continuations).allocate(trees, budget, predictor, rng)
-        prediction = predictor.predict(anchors)
-        most = int(budget * (1 + ROUNDING) / prediction.cost.min())
-        most = min(most, self.max_per_prefix or most)
-        if most == 0:
-            return nothing(budget)
-        gains = self._gains(anchors, prediction, most)
-        gains[gains[:, 1] < self.min_gain] = 0.0
+        prediction = _relied_on(predictor.predict(anchors), self.posterior)
         weight = np.array([weights[id(anchor.tree)] for anchor in anchors])
-        counts = expand_by_gain(np.diff(gains, axis=1), budget, cost=prediction.cost, weight=weight)
-        gained = gains[np.arange(len(anchors)), counts]
+        score = self._blind if self.blind else self._sighted
+        counts, gained = score(anchors, prediction, budget, weight)
         return choose(
             anchors, counts, budget, gains=gained, prediction=prediction, rank_by=gained * weight / prediction.cost
         )
 
-    def _gains(self, anchors: Sequence[Anchor], prediction: Prediction, most: int) -> NDArray[np.float64]:
-        """Returns [K, 1 + most] g(k) of each anchor for k = 0, 1, ..., most."""
-        mean, continuations = prediction.mean[:, None], np.arange(most + 1)[None, :]
-        strength = prediction.strength[:, None] if self.posterior else np.full((len(anchors), 1), np.inf)
-        if self.blind:
-            return expected_mixed_probability(mean, strength, continuations + 1)
-        won = np.array([[anchor.tree.succeeded(anchor.tree.incumbent(anchor.node))] for anchor in anchors])
-        return expected_flip_probability(*repeat_posterior(mean, strength, won), continuations)
+    def _sighted(
+        self, anchors: Sequence[Anchor], prediction: Prediction, budget: float, weight: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Returns [K] continuations of each anchor and [K] the probability that they flip its outcome."""
+        won = [anchor.tree.succeeded(anchor.tree.incumbent(anchor.node)) for anchor in anchors]
+        repeat, strength = repeat_posterior(prediction.mean, prediction.strength, won)
+        counts = expand_prefixes(
+            repeat,
+            budget,
+            max_per_prefix=self.max_per_prefix,
+            cost=prediction.cost,
+            strength=strength,
+            weight=np.where((1 - repeat < self.min_gain) | (repeat == 1), 0.0, weight),
+        )
+        return counts, expected_flip_probability(repeat, strength, counts)
+
+    def _blind(
+        self, anchors: Sequence[Anchor], prediction: Prediction, budget: float, weight: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Returns the same without a look at outcomes. Its table has a column for each possible continuation."""
+        most = int(budget * (1 + ROUNDING) / prediction.cost.min())
+        groups = np.arange(1, min(most, self.max_per_prefix or most) + 2)
+        gains = expected_mixed_probability(prediction.mean[:, None], prediction.strength[:, None], groups)
+        gains[(gains[:, 1:2] < self.min_gain).any(axis=1)] = 0.0
+        counts = expand_by_gain(np.diff(gains, axis=1), budget, cost=prediction.cost, weight=weight)
+        return counts, gains[np.arange(len(anchors)), counts]
+
+
+def _relied_on(prediction: Prediction, posterior: bool) -> Prediction:
+    """Returns what a rule relies on: all of a prediction, or its mean as if it were exact."""
+    strength = prediction.strength if posterior else np.full(len(prediction.mean), np.inf)
+    return Prediction(prediction.mean, strength, prediction.cost)
 
 
 def _is_mixed(tree: RolloutTree) -> bool:

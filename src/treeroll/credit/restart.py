@@ -32,8 +32,8 @@ def restart(tree: RolloutTree, *, eta: float = 1.0) -> Credit:
     known before the continuations are sampled. The factor m keeps a bare rollout at r - b, as in every other rule.
 
     A turn has its own rollout's value, trained on once: a continuation says nothing of the turns above h. Cleaner than
-    `sibling_tree`, but with more variance (in our tabular study 1.22 against 1.45 times the turns-efficiency of stage
-    1 alone, where one decisive turn lies at a random depth of 24).
+    `sibling_tree`, but with more variance (in our tabular study 1.21 against 1.30 times the turns-efficiency of stage
+    1 alone, where one decisive turn lies at a random depth of 12; docs/tables/study.md).
 
     Args:
       tree: a finished tree.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from treeroll.allocation import Allocator
+from treeroll.allocation.base import ROUNDING
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Method:
     """Whether its first rule chooses among a pool of candidates; else it takes tasks as they come."""
     continuations: float = 0.0
     """Continuations for each bare rollout unless the user says otherwise; 0 where it has no second stage."""
-    options: Mapping[str, float | str] = field(default_factory=dict)
+    options: Mapping[str, float | str | bool | None] = field(default_factory=dict)
     """Further options that the method sets unless the user does, by their dotted names."""
 
     @property
@@ -69,7 +70,7 @@ class Method:
         return self.continuations > 0
 
     @property
-    def defaults(self) -> dict[str, float | str]:
+    def defaults(self) -> dict[str, float | str | bool | None]:
         """Options that the method sets unless the user does, by their dotted names."""
         return {
             "predictor.name": self.predictor,
@@ -82,20 +83,36 @@ class Method:
         """Returns the rules in the order in which they are asked: those over the pool, then those of single tasks.
 
         Args:
-          options: sizes and limits; `RoundOptions()` by default.
+          options: sizes and limits; by default those of `RoundOptions` but for what the method itself sets.
         """
-        return self.build(RoundOptions() if options is None else options)
+        return self.build(RoundOptions(**self._own()) if options is None else options)
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Options of the rounds that its rules look at; the others mean nothing to it."""
+        read: set[str] = set()
+
+        class Watched(RoundOptions):
+            def __getattribute__(self, name: str) -> Any:
+                read.add(name)
+                return super().__getattribute__(name)
+
+        self.build(Watched(**self._own()))
+        return frozenset(read & {option.name for option in fields(RoundOptions)})
+
+    def _own(self) -> dict[str, Any]:
+        return {key.removeprefix("budget."): value for key, value in self.options.items() if key.startswith("budget.")}
 
     def bare_rollouts(self, rollouts: int, continuations: float) -> int:
         """Returns how many of a step's rollouts are bare, so that each leaves `continuations` for stage 2.
 
         M bare rollouts and M N continuations fill the budget: M = floor(rollouts / (1 + N)).
         """
-        return int(rollouts / (1 + continuations)) if self.branches else rollouts
+        return math.floor(rollouts / (1 + continuations) * (1 + ROUNDING)) if self.branches else rollouts
 
     def least_rollouts(self, group: int, continuations: float) -> int:
         """Returns the smallest step budget whose bare rollouts fill one group."""
-        return math.ceil(group * (1 + continuations)) if self.branches else group
+        return math.ceil(group * (1 + continuations) * (1 - ROUNDING)) if self.branches else group
 
     def candidates(self, pool: int, rollouts: int, group: int) -> int:
         """Returns how many tasks a step looks at.

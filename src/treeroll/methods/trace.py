@@ -79,14 +79,17 @@ TRACE = (
     replace(
         _WHOLE,
         name="trace-paper",
-        summary="TRACE as its paper has it: scored by means, unlimited, two continuations a rollout, leaf-mean values",
-        build=lambda options: (
-            TraceRoots(cold_group=options.group, explore=0.0, posterior=False),
-            TracePrefixes(max_per_prefix=None, posterior=False, cold_continuations=options.drawn),
-        ),
+        summary="TRACE as its paper has it: scored by means, no limits, two continuations a rollout, leaf-mean values",
         predictor="paper",
         credit="trace-paper",
         continuations=2.0,
+        options={
+            "budget.min_group": 2,
+            "budget.max_per_prefix": None,
+            "budget.mixed_weight": 1.0,
+            "budget.explore": 0.0,
+            "budget.posterior": False,
+        },
     ),
     replace(
         _WHOLE, name="trace-oracle", summary="trace, told by extra, uncharged rollouts: a bound", predictor="oracle"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from treeroll.budget import Unit
 from treeroll.errors import ConfigError, did_you_mean
@@ -76,7 +77,7 @@ def get(
     forgetting: float = 0.9,
     warmup: int = 128,
     unit: Unit = "rollouts",
-    longest: float = 1.0,
+    longest: float | None = None,
     encoder: str = "hidden",
     model: str = "tiny",
     device: str = "cpu",
@@ -91,27 +92,35 @@ def get(
       forgetting: share of its certainty that is kept from one update to the next, in (0, 1].
       warmup: rollouts to learn from before it can be informed.
       unit: what its costs are counted in, the unit of the budget.
-      longest: largest cost that one rollout can have: predicted until costs have been seen.
+      longest: largest cost that one rollout can have: predicted until costs have been seen. Needed unless the unit is
+        rollouts.
       encoder: what turns a history into numbers; see `treeroll.predictor.encoders`.
       model: language model that a value LM starts from: the policy's, as a rule.
       device: torch device of an encoder or a value LM.
       probe: what an oracle asks; see `treeroll.predictor.oracle`.
       samples: rollouts behind each of the probe's answers; infinity where they are exact.
-    A constructor may also name `cost`: a `DepthCost` of the unit.
+    A constructor may also name `cost`: a `DepthCost` of the unit. Where the unit is not rollouts it must name `unit`,
+    `cost` or `probe`: its costs would be in rollouts otherwise, and budgets spent wrongly without a word.
 
     Raises:
-      ConfigError: no such predictor, or an option out of its range.
+      ConfigError: no such predictor, an option out of its range, or a constructor that names nothing to count costs by.
       MissingExtraError: it needs a package that is not installed.
     """
-    options = {
+    options: dict[str, Any] = {
         "seed": seed, "forgetting": forgetting, "warmup": warmup, "unit": unit, "longest": longest, "encoder": encoder,
         "model": model, "device": device, "probe": probe, "samples": samples,
-        "cost": DepthCost(unit, longest=longest, forgetting=forgetting),
     }  # fmt: skip
     build = _builder(name)
     if name == "oracle" and probe is None:
         raise ConfigError("predictor 'oracle' must be told success probabilities: give it a probe, e.g. Engine.probe")
     named = inspect.signature(build).parameters
+    if unit != "rollouts" and not named.keys() & {"unit", "cost", "probe"}:
+        raise ConfigError(
+            f"predictor {name!r}: its costs must be in {unit}: name `unit` or `cost` in its constructor; "
+            "see treeroll.predictor.base"
+        )
+    if "cost" in named:
+        options["cost"] = DepthCost(unit, longest=longest, forgetting=forgetting)
     return build(**{option: value for option, value in options.items() if option in named})
 
 

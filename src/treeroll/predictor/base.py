@@ -30,6 +30,8 @@ the policy's last hidden state (`hidden`), where the sampler captured one. A com
 
 with `import numpy as np`, `from treeroll.predictor import Prediction` and `from treeroll.predictor.samples import
 own_leaves`. Pass it to `Allocator.allocate`, or name it in a run: `predictor.name=my_package.my_module:ByDepth`.
+Its costs of 1 hold for budgets in rollouts. For turns or tokens its constructor must name `unit`, or `cost`: a
+`DepthCost` that it calls in `predict` (`self.cost.predict(anchors)`) and in `update`, and saves with its own state.
 What else it may use: `Strength` for the strength of its means, `TrackRecord` for `informed`, `DepthCost` for costs in
 turns or tokens, `encoders` for what stands in a history.
 """

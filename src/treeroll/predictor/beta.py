@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from treeroll.errors import ConfigError
 from treeroll.predictor.base import Prediction
 from treeroll.predictor.costs import DepthCost
-from treeroll.predictor.skill import TrackRecord, learnable
+from treeroll.predictor.samples import observed
+from treeroll.predictor.skill import TrackRecord
 from treeroll.tree import Anchor, RolloutTree
 
 
@@ -69,7 +70,7 @@ class BetaPredictor:
     def update(self, trees: Sequence[RolloutTree]) -> None:
         """Scores the predictions for finished trees, then counts their bare rollouts."""
         trees = [tree for tree in trees if tree.leaves]
-        anchors = learnable(trees)
+        anchors, _, _ = observed(trees)
         self.record.score(anchors, self.predict(anchors).mean)
         for tree in trees:
             if tree.bare_leaves:

@@ -31,23 +31,19 @@ class DepthCost:
     samples are the bare rollouts; a prefix's are its incumbent's remaining part and its own fresh continuations.
     """
 
-    def __init__(self, unit: Unit = "rollouts", *, longest: float = 1.0, forgetting: float = 0.9) -> None:
+    def __init__(self, unit: Unit = "rollouts", *, longest: float | None = None, forgetting: float = 0.9) -> None:
         """Args:
         unit: what is counted; in "rollouts" every cost is 1 and nothing is learned.
         longest: largest cost that one rollout can have, >= 1: predicted until costs have been seen, so that a first
-          step never overspends.
+          step never overspends. Needed unless the unit is rollouts.
         forgetting: share of what was seen that is kept from one update to the next, in (0, 1].
 
         Raises:
           ConfigError: no such unit, or a number out of its range.
         """
-        if unit not in UNITS:
-            raise ConfigError(f"unit is {unit!r}, but costs are counted in one of {', '.join(UNITS)}; name one of them")
-        if not 1 <= longest < np.inf:
-            raise ConfigError(f"longest is {longest!r}, but one rollout costs at least 1 and no infinite number")
+        self.unit, self.longest, self.forgetting = unit, longest_cost(unit, longest), forgetting
         if not 0 < forgetting <= 1:
             raise ConfigError(f"forgetting is {forgetting!r}, but must be in (0, 1]; 1 forgets nothing")
-        self.unit, self.longest, self.forgetting = unit, float(longest), forgetting
         # [number, sum of costs] x [depth], faded.
         self._seen: NDArray[np.float64] = np.zeros((2, 0))
 
@@ -96,6 +92,23 @@ class DepthCost:
         if (unit := str(state["cost_unit"])) != self.unit:
             raise ValueError(f"the saved costs are in {unit}, not in {self.unit}: go on with the unit of the saved run")
         self._seen = np.array(state["cost_seen"], dtype=np.float64)
+
+
+def longest_cost(unit: Unit, longest: float | None) -> float:
+    """Returns the largest cost that one rollout can have, once it is known to be one; 1 in rollouts.
+
+    Raises:
+      ConfigError: no such unit, or no such cost.
+    """
+    if unit not in UNITS:
+        raise ConfigError(f"unit is {unit!r}, but costs are counted in one of {', '.join(UNITS)}; name one of them")
+    if unit == "rollouts":
+        return 1.0
+    if longest is None:
+        raise ConfigError(f"longest is not given, but costs are in {unit}: name the most that one rollout can cost")
+    if not 1 <= longest < np.inf:
+        raise ConfigError(f"longest is {longest!r}, but one rollout costs at least 1 and no infinite number")
+    return float(longest)
 
 
 def sampled(tree: RolloutTree, unit: Unit) -> Iterator[tuple[int, list[int]]]:

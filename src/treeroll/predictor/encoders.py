@@ -89,7 +89,8 @@ class HiddenEncoder:
             if length > self.size:
                 vectors[places] = stacked @ self._projection(length).T
             else:
-                vectors[places] = np.pad(stacked, ((0, 0), (0, self.size - length)))
+                vectors[places] = 0.0
+                vectors[places, :length] = stacked
         return vectors
 
     def _projection(self, length: int) -> NDArray[np.float64]:

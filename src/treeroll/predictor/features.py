@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,8 @@ class _History:
     """Sum of their log-probabilities."""
     cheap: tuple[float, ...]
     """The columns of `CHEAP` but the last."""
-    encoding: NDArray[np.float64] | None = None
+    row: NDArray[np.float64] | None = None
+    """[size - 1] all columns, the last one (evidence) left open."""
 
 
 NOWHERE = _History(None, -1, 0, 0, 0, 0.0, ())
@@ -72,6 +74,8 @@ class Features:
         self._steps: set[int] = set()
         self._histories: dict[Node, _History] = {}
         self._bags: dict[Node, NDArray[np.float64]] = {}
+        self._places: dict[RolloutTree, dict[int, _History]] = {}
+        self._evidence: dict[RolloutTree, list[float]] = {}
         self.sums = np.zeros((3, self.size - 1))
 
     @property
@@ -100,30 +104,35 @@ class Features:
 
         `CHEAP`: turns so far; log(1 + tokens so far); failed tool calls so far, and whether the last one failed;
         mean log-probability of the tokens sampled in the last turn, and on the whole path; evidence of the
-        task's other bare rollouts, (successes - failures)/(n + 2) over those that do not pass through the anchor.
-        So no column holds the outcome of a rollout that passes through the anchor, and a column of the root holds
-        none at all: a finished tree gives the same features as an unfinished one had before it was continued.
+        task's other bare rollouts, (successes - failures)/(n + 2) over those of the rounds up to that of the
+        anchor's own rollout which do not pass through the anchor; 0 at the root. Later rounds are left out: whether
+        a task gets another one may depend on the outcomes so far, and would give the anchor's own away. So no column
+        holds the outcome of a rollout that passes through the anchor, or of one that was asked for by it, and those
+        of the root hold none at all: a finished tree gives the same features as it gave when its rounds were over.
         """
         steps = {anchor.tree.step for anchor in anchors}
         if steps != self._steps:
             self._steps, self._histories, self._bags = steps, {}, {}
+            self._places, self._evidence = {}, {}
         histories = [self._history(anchor.tree, anchor.node) for anchor in anchors]
-        new = list({id(one): place for place, one in enumerate(histories) if one.encoding is None}.values())
+        new = list({id(one): place for place, one in enumerate(histories) if one.row is None}.values())
         if new:
-            for place, encoding in zip(new, self.encoder.encode([anchors[place] for place in new]), strict=True):
-                histories[place].encoding = encoding
-        trees = dict.fromkeys(anchor.tree for anchor in anchors if anchor.node)
-        evidence = {tree: _evidence(tree) for tree in trees}
-        table = np.empty((len(anchors), self.size - 1))
-        encoding, bag, cheap, _ = self.blocks
-        if anchors:
-            table[:, encoding] = [one.encoding for one in histories]
-            table[:, cheap] = [
-                (*one.cheap, evidence[anchor.tree][anchor.node] if anchor.node else 0.0)
-                for anchor, one in zip(anchors, histories, strict=True)
-            ]
-            if self.buckets:
-                table[:, bag] = [self._bag(anchor.tree.nodes[0]) for anchor in anchors]
+            fresh = self._rows([anchors[place] for place in new], [histories[place].cheap for place in new])
+            for place, row in zip(new, fresh, strict=True):
+                histories[place].row = row
+        rows = [one.row for one in histories if one.row is not None]
+        table = np.concatenate([np.empty(0), *rows]).reshape(len(anchors), self.size - 1)
+        table[:, -1] = [self._told(anchor.tree)[anchor.node] if anchor.node else 0.0 for anchor in anchors]
+        return table
+
+    def _rows(self, anchors: Sequence[Anchor], cheap: Sequence[tuple[float, ...]]) -> NDArray[np.float64]:
+        """Returns [K, size - 1] the columns that do not depend on other rollouts; the last one is left 0."""
+        table = np.zeros((len(anchors), self.size - 1))
+        encoding, bag, others, _ = self.blocks
+        table[:, encoding] = self.encoder.encode(anchors)
+        table[:, others.start : -1] = cheap
+        if self.buckets:
+            table[:, bag] = [self._bag(anchor.tree.nodes[0]) for anchor in anchors]
         return table
 
     def observe(self, raw: NDArray[np.float64]) -> None:
@@ -137,10 +146,12 @@ class Features:
 
         What is missing, or never varied, is 0: the mean.
         """
-        table = np.ones((len(raw), self.size))
-        scaled = np.clip((raw - self._mean) * self._scale, -5, 5)
+        table = np.empty((len(raw), self.size))
+        table[:, -1] = 1.0
+        scaled = table[:, :-1]
+        np.multiply(raw - self._mean, self._scale, out=scaled)
+        np.minimum(np.maximum(scaled, -5, out=scaled), 5, out=scaled)
         scaled[np.isnan(scaled)] = 0.0
-        table[:, :-1] = scaled
         return table
 
     def _bag(self, root: Node) -> NDArray[np.float64]:
@@ -152,15 +163,27 @@ class Features:
         return bag
 
     def _history(self, tree: RolloutTree, index: int) -> _History:
-        """Returns what is known of a node's history; a node may stand in several trees, but on one path."""
-        history = NOWHERE
-        for place in tree.path(index):
+        """Returns what is known of a node's history; a node may stand in several trees, as a rule on one path."""
+        if (places := self._places.get(tree)) is None:
+            places = self._places[tree] = {-1: NOWHERE}
+        walk = []
+        while index not in places:
+            walk.append(index)
+            index = tree.nodes[index].parent
+        history = places[index]
+        for place in reversed(walk):
             node, above = tree.nodes[place], history
             known = self._histories.get(node)
             if known is None or known.above is not above:
                 known = self._histories[node] = _after(above, node)
-            history = known
+            history = places[place] = known
         return history
+
+    def _told(self, tree: RolloutTree) -> list[float]:
+        """Returns the evidence for each of a tree's nodes."""
+        if (evidence := self._evidence.get(tree)) is None:
+            evidence = self._evidence[tree] = _evidence(tree)
+        return evidence
 
 
 def _after(above: _History, node: Node) -> _History:
@@ -176,12 +199,19 @@ def _after(above: _History, node: Node) -> _History:
 
 
 def _evidence(tree: RolloutTree) -> list[float]:
-    """Returns for each node what the bare rollouts say that do not pass through it, in (-1, 1); 0 without any."""
-    count, balance = [0] * len(tree.nodes), [0] * len(tree.nodes)  # of the bare rollouts through each node
+    """Returns for each node what other bare rollouts say, in (-1, 1); see `Features.rows`. 0 where there are none."""
+    own = [0] * len(tree.nodes)  # 1 or -1 on the path of a bare rollout that succeeded or failed
+    counts, balances = ([0] * (1 + max(node.origin.round for node in tree.nodes)) for _ in range(2))  # of each round
     for leaf in tree.bare_leaves:
-        count[leaf], balance[leaf] = 1, 1 if tree.succeeded(leaf) else -1
-    for index in range(len(tree.nodes) - 1, 0, -1):
-        parent = tree.nodes[index].parent
-        count[parent] += count[index]
-        balance[parent] += balance[index]
-    return [(balance[0] - own) / (count[0] - through + 2) for own, through in zip(balance, count, strict=True)]
+        place, said, number = leaf, 1 if tree.succeeded(leaf) else -1, tree.nodes[leaf].origin.round
+        counts[number] += 1
+        balances[number] += said
+        while place:
+            own[place], place = said, tree.nodes[place].parent
+    counts, balances = list(accumulate(counts)), list(accumulate(balances))
+    evidence = [
+        (balances[node.origin.round] - said) / (counts[node.origin.round] - abs(said) + 2)
+        for node, said in zip(tree.nodes, own, strict=True)
+    ]
+    evidence[0] = 0.0
+    return evidence

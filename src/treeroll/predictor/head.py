@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from treeroll.budget import Unit
 from treeroll.predictor import encoders
 from treeroll.predictor.base import Prediction
-from treeroll.predictor.costs import sampled
+from treeroll.predictor.costs import longest_cost, sampled
 from treeroll.predictor.encoders import Encoder
 from treeroll.predictor.features import Features
 from treeroll.predictor.linear import BayesianLogistic, Ridge
 from treeroll.predictor.memory import TaskMemory
-from treeroll.predictor.samples import own_leaves
+from treeroll.predictor.samples import observed
 from treeroll.predictor.skill import TrackRecord
 from treeroll.predictor.strength import Strength
 from treeroll.tree import Anchor, RolloutTree
@@ -56,7 +56,7 @@ class HeadPredictor:
         warmup: int = 128,
         forgetting: float = 0.9,
         unit: Unit = "rollouts",
-        longest: float = 1.0,
+        longest: float | None = None,
     ) -> None:
         """Args:
         seed: address of the random projection that long hidden states go through.
@@ -67,11 +67,15 @@ class HeadPredictor:
         warmup: rollouts to learn from before `informed` can be True.
         forgetting: share of the certainty that is kept from one update to the next, in (0, 1].
         unit: what costs are counted in.
-        longest: cost that is predicted until costs have been seen.
+        longest: largest cost that one rollout can have, >= 1: no more is predicted, and just that until costs have
+          been seen at a root, or at a prefix. Needed unless the unit is rollouts.
+
+        Raises:
+          ConfigError: no such unit, or `longest` is missing or out of its range.
         """
         if isinstance(encoder, str):
             encoder = encoders.get(encoder, size=hidden_size, seed=seed, device=device)
-        self.forgetting, self.unit, self.longest = forgetting, unit, float(longest)
+        self.forgetting, self.unit, self.longest = forgetting, unit, longest_cost(unit, longest)
         self.record = TrackRecord(warmup=warmup)
         self.strength = Strength(forgetting=forgetting)
         self.memory = TaskMemory(forgetting=forgetting)
@@ -87,14 +91,15 @@ class HeadPredictor:
     def predict(self, anchors: Sequence[Anchor]) -> Prediction:
         """Returns the predictions at K anchors.
 
-        Before anything was learned the mean is 0.5, the strength 1 and the cost `longest` (1 in rollouts).
+        Before anything was learned the mean is 0.5, the strength 1 and the cost `longest` (1 in rollouts). Costs lie in
+        [1, `longest`].
         """
         mean, cost = np.full(len(anchors), 0.5), np.ones(len(anchors))
         for head, chosen in self._places(anchors):
             inputs = head.features(head.features.rows([anchors[index] for index in chosen]))
             mean[chosen] = head.success(inputs)
             if head.cost is not None:
-                cost[chosen] = np.maximum(head.cost(inputs), 1.0) if self.record.rollouts else self.longest
+                cost[chosen] = np.clip(head.cost(inputs), 1.0, self.longest) if head.cost.learned else self.longest
         return self._remembered(anchors, Prediction(mean, self.strength.predict(anchors, mean), cost))
 
     def _remembered(self, anchors: Sequence[Anchor], prediction: Prediction) -> Prediction:
@@ -104,12 +109,9 @@ class HeadPredictor:
 
     def update(self, trees: Sequence[RolloutTree]) -> None:
         """Scores the predictions for finished trees, then learns from them. Unsampled trees teach nothing."""
-        seen = [(Anchor(tree, node), leaves) for tree in trees if tree.leaves for node, leaves in own_leaves(tree)]
-        if not seen:
+        anchors, successes, samples = observed(trees)
+        if not anchors:
             return
-        anchors = [anchor for anchor, _ in seen]
-        samples = np.array([len(leaves) for _, leaves in seen], dtype=np.float64)
-        successes = np.array([sum(map(anchor.tree.succeeded, leaves)) for anchor, leaves in seen], dtype=np.float64)
         rows, mean = {}, np.full(len(anchors), 0.5)
         for head, chosen in self._places(anchors):
             rows[head] = head.features.rows([anchors[index] for index in chosen])

@@ -19,7 +19,7 @@ from treeroll.predictor.base import Prediction
 from treeroll.predictor.costs import DepthCost
 from treeroll.predictor.encoders import Encoder
 from treeroll.predictor.features import Features
-from treeroll.predictor.samples import own_leaves
+from treeroll.predictor.samples import observed
 from treeroll.predictor.skill import TrackRecord
 from treeroll.tree import Anchor, RolloutTree
 
@@ -133,12 +133,9 @@ class LatentPredictor:
     def update(self, trees: Sequence[RolloutTree]) -> None:
         """Scores the predictions for finished trees, then learns from them. Unsampled trees teach nothing."""
         trees = [tree for tree in trees if tree.leaves]
-        seen = [(Anchor(tree, node), leaves) for tree in trees for node, leaves in own_leaves(tree)]
-        if not seen:
+        anchors, successes, samples = observed(trees)
+        if not anchors:
             return
-        anchors = [anchor for anchor, _ in seen]
-        samples = np.array([len(leaves) for _, leaves in seen], dtype=np.float64)
-        successes = np.array([sum(map(anchor.tree.succeeded, leaves)) for anchor, leaves in seen], dtype=np.float64)
         rows = self.features.rows(anchors)
         self.record.score(anchors, np.clip(self._moments(self.features(rows))[0], EDGE, 1 - EDGE))
         self.features.observe(rows)

@@ -79,7 +79,7 @@ class BayesianLogistic:
 
 
 class Ridge:
-    """Least squares with a Gaussian prior and forgetting, for what a rollout costs."""
+    """Least squares with a Gaussian prior and forgetting, for what a rollout costs. The last input is a constant 1."""
 
     def __init__(self, prior_precision: NDArray[np.float64], *, forgetting: float = 0.9) -> None:
         """Args: as `BayesianLogistic`."""
@@ -87,6 +87,11 @@ class Ridge:
         self._prior = prior_precision
         size = len(prior_precision)
         self._gram, self._target, self._weights = np.zeros((size, size)), np.zeros(size), np.zeros(size)
+
+    @property
+    def learned(self) -> bool:
+        """Whether it has seen any value."""
+        return bool(self._gram[-1, -1] > 0)  # the last input is the constant 1
 
     def __call__(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns [n] the expected values for [n, D] inputs."""

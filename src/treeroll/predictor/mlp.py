@@ -15,7 +15,8 @@ from treeroll.predictor.base import Prediction
 from treeroll.predictor.costs import DepthCost
 from treeroll.predictor.encoders import Encoder
 from treeroll.predictor.features import Features
-from treeroll.predictor.skill import TrackRecord, learnable, tally
+from treeroll.predictor.samples import observed
+from treeroll.predictor.skill import TrackRecord
 from treeroll.predictor.strength import Strength
 from treeroll.seeding import derive
 from treeroll.tree import Anchor, RolloutTree
@@ -98,23 +99,26 @@ class MLPPredictor:
         trees = [tree for tree in trees if tree.leaves]
         if not trees:
             return
-        anchors = learnable(trees)
-        rows, (successes, samples) = self.features.rows(anchors), tally(anchors)
+        anchors, successes, samples = observed(trees)
+        rows = self.features.rows(anchors)
         if self.record.rollouts:  # before anything was learned all was 0.5
             mean = self._mean(rows)
             self.record.score(anchors, mean)
             self.strength.update(anchors, mean, successes, samples)
         self.features.observe(rows)
-        self._kept = [*self._kept, np.column_stack([rows, *self._targets(anchors)]).astype(np.float32)]
+        targets = self._targets(anchors, successes, samples)
+        self._kept = [*self._kept, np.column_stack([rows, *targets]).astype(np.float32)]
         self._kept = self._kept[-self.updates_kept :]
         self._train()
         self._updates += 1
         self.cost.update(trees)
         self.record.count(trees)
 
-    def _targets(self, anchors: Sequence[Anchor]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _targets(
+        self, anchors: Sequence[Anchor], successes: NDArray[np.float64], samples: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns two [K] columns that `_loss` takes: successes among the samples of each anchor, and samples."""
-        return tally(anchors)
+        return successes, samples
 
     def _loss(self, logits: Any, successes: NDArray[np.float64], samples: NDArray[np.float64]) -> Any:
         return bernoulli_loss(self._torch, logits, successes, samples)

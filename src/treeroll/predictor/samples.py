@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
-from treeroll.tree import RolloutTree
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treeroll.tree import Anchor, RolloutTree
+
+
+def observed(trees: Sequence[RolloutTree]) -> tuple[list[Anchor], NDArray[np.float64], NDArray[np.float64]]:
+    """Returns what finished trees teach: K roots and prefixes, [K] successes and [K] numbers of their own samples.
+
+    Equally weighted, the samples are those of a regression on the success probability at the anchor (METHOD 5). Trees
+    without rollouts have none.
+
+    Raises:
+      ValueError: a rollout is unfinished, or has no reward.
+    """
+    seen = [(Anchor(tree, node), leaves) for tree in trees if tree.leaves for node, leaves in own_leaves(tree)]
+    won = [sum(map(anchor.tree.succeeded, leaves)) for anchor, leaves in seen]
+    return (
+        [anchor for anchor, _ in seen],
+        np.array(won, dtype=np.float64),
+        np.array([len(leaves) for _, leaves in seen], dtype=np.float64),
+    )
 
 
 def own_leaves(tree: RolloutTree) -> list[tuple[int, list[int]]]:

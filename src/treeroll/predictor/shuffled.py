@@ -18,9 +18,14 @@ class ShuffledPredictor:
     So their distribution, and how informed and how costly everything seems, stay as they are, and what they tell
     about the single anchor goes. Costs stay where they belong: they are facts of the budget, not foresight. What a
     whole call has in common is kept: where each task is asked about by itself, its prefixes swap predictions among
-    themselves alone, and a single anchor has nobody to swap with.
+    themselves alone, and a single anchor has nobody to swap with: it keeps its prediction.
 
-    The draws are counted, and the count is part of the state, so a resumed run repeats them.
+    What comes from a neighbour in the same task may hold the anchor's own outcome: `evidence`, one of the features of
+    the inner predictor, is that of the rollouts which do not pass through the neighbour. So at prefixes this control
+    is not quite blind where each task is asked about by itself.
+
+    The permutation's address is the step, the first anchor and the number of anchors: the same question gets the same
+    answer, whatever else was asked before, and whichever task was finished first.
     """
 
     def __init__(self, inner: Predictor, *, seed: int = 0) -> None:
@@ -30,7 +35,6 @@ class ShuffledPredictor:
         """
         self.inner = inner
         self._seed = seed
-        self._calls = 0
 
     @property
     def informed(self) -> bool:
@@ -38,8 +42,12 @@ class ShuffledPredictor:
         return self.inner.informed
 
     def predict(self, anchors: Sequence[Anchor]) -> Prediction:
-        found, draw = self.inner.predict(anchors), generator(self._seed, "shuffled", self._calls)
-        self._calls += 1
+        """Returns the predictions at K anchors, each from another anchor of its kind or, by chance, its own."""
+        found = self.inner.predict(anchors)
+        if not anchors:
+            return found
+        first = anchors[0]
+        draw = generator(self._seed, "shuffled", first.tree.step, first.tree.task.id, first.node, len(anchors))
         is_root = np.array([anchor.node == 0 for anchor in anchors], dtype=np.bool_)
         source = np.arange(len(anchors))
         for kind in (is_root, ~is_root):
@@ -51,8 +59,7 @@ class ShuffledPredictor:
         self.inner.update(trees)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**self.inner.state_dict(), "shuffled_calls": self._calls}
+        return self.inner.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._calls = int(state["shuffled_calls"])
         self.inner.load_state_dict(state)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll import backup
 from treeroll.scoring import scored_outcomes
 from treeroll.tree import Anchor, RolloutTree
 
@@ -77,19 +76,3 @@ class TrackRecord:
         """Goes on from a state that holds what `state_dict` gave, whatever else it holds."""
         self.rollouts = int(state["rollouts"])
         self._scores = np.array(state["scores"], dtype=np.float64)
-
-
-def learnable(trees: Sequence[RolloutTree]) -> list[Anchor]:
-    """Returns the roots and prefixes of finished trees that have samples of their own (`backup.samples`)."""
-    return [Anchor(tree, node) for tree in trees for node in ((0,) if tree.bare_leaves else ()) + tree.prefixes]
-
-
-def tally(anchors: Sequence[Anchor]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns [K] the successes among each anchor's own samples, and [K] the number of those samples.
-
-    Equally weighted, they are a regression's samples of the success probability at the anchor, unbiased whatever the
-    choice of prefixes was conditioned on (METHOD 5).
-    """
-    samples = [backup.samples(anchor.tree, anchor.node) >= anchor.tree.success_at for anchor in anchors]
-    counts = np.array([(found.sum(), len(found)) for found in samples], dtype=np.float64).reshape(-1, 2)
-    return counts[:, 0], counts[:, 1]

@@ -6,7 +6,6 @@ rollouts from one anchor agree more often than its mean alone would have them ag
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -142,7 +141,7 @@ def _slope(
 def _inputs(anchors: Sequence[Anchor], means: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns [K, 3]; log depth is 0 at roots, as at the first turn."""
     inputs = np.ones((len(anchors), len(SPREAD)))
-    inputs[:, 1] = [math.log(anchor.tree.depth(anchor.node) or 1) for anchor in anchors]
+    inputs[:, 1] = np.log([anchor.tree.depth(anchor.node) or 1 for anchor in anchors])
     inputs[:, 2] = np.abs(np.log(means / (1 - means)))
     return inputs
 

@@ -15,7 +15,8 @@ from treeroll.predictor._fitting import bernoulli_loss, from_arrays, minibatches
 from treeroll.predictor._sequences import TokenSequence, padded, sequences
 from treeroll.predictor.base import Prediction
 from treeroll.predictor.costs import DepthCost
-from treeroll.predictor.skill import TrackRecord, learnable, tally
+from treeroll.predictor.samples import observed
+from treeroll.predictor.skill import TrackRecord
 from treeroll.predictor.strength import Strength
 from treeroll.tree import Anchor, RolloutTree, tree_from_json, tree_to_json
 
@@ -120,8 +121,7 @@ class ValueLM:
             return
         self._score(trees)
         self._kept = [*self._kept, trees][-self.updates_kept :]
-        anchors = learnable([tree for kept in self._kept for tree in kept])
-        successes, samples = tally(anchors)
+        anchors, successes, samples = observed([tree for kept in self._kept for tree in kept])
         rows = sequences(anchors, self._context)
         for order in minibatches(len(rows), self.batch_size, self.passes, self._seed, "value lm", self._updates):
             batch = [rows[place] for place in order.tolist()]
@@ -137,10 +137,10 @@ class ValueLM:
     def _score(self, trees: Sequence[RolloutTree]) -> None:
         if not self.record.rollouts:  # nothing was learned: all 0.5
             return
-        anchors = learnable(trees)
+        anchors, successes, samples = observed(trees)
         mean = self._mean(anchors)
         self.record.score(anchors, mean)
-        self.strength.update(anchors, mean, *tally(anchors))
+        self.strength.update(anchors, mean, successes, samples)
 
     def _logits(self, batch: Sequence[TokenSequence]) -> Any:
         """Returns the logits of success at all ends of some sequences, one after another."""
