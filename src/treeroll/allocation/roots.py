@@ -5,16 +5,18 @@ Maximises sum_i f(v_i, m_i) subject to sum_i m_i <= M and m_i in {0} or {L..U}, 
 
 The first rollout of a task is worth nothing alone, so unit greedy from zero fails. What makes the problem easy:
 
-1. Take a task's first L rollouts as one block. f is concave from m = 1 on, so a block's density f(L)/L is at least
-   the gain of any later rollout of its task, a unit step.
+1. Take a task's first L rollouts as one block. f is concave from m = 1 on, so a block is at least as dense, f(L)/L a
+   rollout, as any later rollout of its task, a unit step.
 2. f(v, m) grows as v nears 1/2, whatever m. So the best B active tasks are the B nearest to 1/2, for every B.
-3. Take blocks and steps densest first, until a block of density d does not fit; B blocks are open, r < L rollouts left.
-   All steps worth >= d are taken, all blocks left are worth <= d a rollout. With more than B + 1 active tasks every
-   step taken is one of those: opening the last task cost L or more of them for rollouts worth <= d. With fewer than B,
-   closing a task gave up rollouts worth at least what the steps gained, all worth <= d. So B or B + 1 is best, and for
-   a given number the steps with the largest gains are.
+3. Take blocks and steps densest first, up to the first block that does not fit, of density d. B tasks are active then,
+   r < L rollouts are left, every step worth d or more is taken, and nothing else is worth more than d a rollout.
+   - More than B + 1 active tasks: the last one's rollouts, worth at most d each, were taken from as many steps worth at
+     least d. Closing it never loses.
+   - Fewer than B: the rollouts that one more task gives up to the others are steps worth at most d, and no more than
+     any rollout that it would have taken. Opening it never loses.
+   So B or B + 1 tasks are active: the r best steps left join, or the L - r smallest steps go for one more block.
 
-`_price` finds B by a price, in O(P) a price. 2 holds for the Beta posterior mean of f too where all strengths are
+`_price` finds B by a price, in O(P) a price. 2 and 3 hold for the Beta posterior mean of f too where all strengths are
 equal. Where strengths or costs differ, `_spend` starts from the densest blocks and steps and ends with the exact
 programme of `_core`; a limit on the number of active tasks then has a price of its own, in `_active`.
 """
@@ -28,7 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from treeroll.allocation._active import spend_on
 from treeroll.allocation._inputs import costs_and_limit, per_row
-from treeroll.allocation._price import DIGITS, densest
+from treeroll.allocation._price import DIGITS, MARGIN, densest
 from treeroll.allocation._spend import spend
 from treeroll.allocation._stairs import Stairs
 from treeroll.allocation._steps import BetaMixed, Floats, Law, Mixed
@@ -98,23 +100,24 @@ def allocate_roots(
 def _stairs(mean: Floats, strength: Floats, cost: Floats, *, limit: float, least: int, most: float) -> Stairs:
     """Returns the tasks as rows: the block of `least`, then unit steps up to `most` or what the limit pays for."""
     rare = np.minimum(mean, 1 - mean)
+    given = np.full(len(rare), float(least))
     law: Law = Mixed.of(rare) if strength.min() == CERTAIN else BetaMixed(rare, strength)
-    block = expected_mixed_probability(rare, np.where(strength == CERTAIN, np.inf, strength), least)
+    block = expected_mixed_probability(rare, strength, least) if strength.min() < CERTAIN else law.values(given)
     return Stairs(
         law=law,
         first=np.log(block) - np.log(least * cost),
         opens=least * cost,
         cost=cost,
         charge=np.log(cost),
-        given=np.full(len(rare), float(least)),
+        given=given,
         room=np.minimum(np.floor(limit / cost), most) - least + 1,
     )
 
 
 def _nearest_to_half(mean: Floats, rows: NDArray[np.int64], number: int) -> NDArray[np.int64]:
     """Returns, in order, the `number` rows with the means nearest to 1/2, the lowest on ties."""
-    if number >= rows.size or number == 0:
-        return rows[: number or 0]
+    if not 0 < number < rows.size:
+        return rows[:number]
     distance = np.round(np.abs(mean[rows] - 0.5), DIGITS + 1)
     last = np.partition(distance, number - 1)[number - 1]
     inside = distance < last
@@ -126,23 +129,32 @@ def _nearest_to_half(mean: Floats, rows: NDArray[np.int64], number: int) -> NDAr
 def _spend_evenly(stairs: Stairs, budget: float) -> Floats:
     """Returns [n] items of equal strength and a cost of 1: the best of B and B + 1 active tasks."""
     start = densest(stairs, budget, groups=True)
-    fewer = start.items.copy()
-    opened = np.flatnonzero(fewer > 0)
-    going_on = opened[fewer[opened] < stairs.room[opened]]
-    if start.left > 0 and going_on.size:
-        fewer[going_on] += densest(stairs[going_on].after(fewer[going_on]), start.left).items
-    if start.row < 0 or start.items[start.row] > 0:
-        return fewer
-    opened = np.append(opened, start.row)
-    more = np.zeros(len(stairs))
-    more[opened] = 1.0
-    going_on = opened[stairs.room[opened] > 1]
-    left = budget - float(stairs.spent(more).sum())
-    if left > 0 and going_on.size:
-        more[going_on] += densest(stairs[going_on].after(more[going_on]), left).items
-    changed = np.flatnonzero(more != fewer)
-    gain = stairs[changed].values(more[changed]) - stairs[changed].values(fewer[changed])
-    return more if float(gain.sum()) > TIE else fewer
+    best, active = start.items.copy(), np.flatnonzero(start.items > 0)
+    active = active[best[active] < stairs.room[active]]
+    if start.left > 0 and active.size:
+        best[active] += densest(stairs[active].after(best[active]), start.left).items
+    if start.row < 0 or start.items[start.row] > 0 or start.left == 0:  # no block is next, or it gains nothing
+        return best
+    other = _give_back(stairs, start.items, stairs.opens[start.row] - start.left)
+    other[start.row] = 1.0
+    changed = np.flatnonzero(other != best)
+    gain = stairs[changed].values(other[changed]) - stairs[changed].values(best[changed])
+    return other if float(gain.sum()) > TIE else best
+
+
+def _give_back(stairs: Stairs, items: Floats, number: float) -> Floats:
+    """Returns [n] the items without the `number` steps of least gain, of the highest row on ties."""
+    steps = np.flatnonzero(items > 1)[::-1]
+    last = stairs[steps].levels(items[steps] - 1)
+    if number < len(last):
+        last_of_them = np.partition(last, int(number) - 1)[int(number) - 1]
+        steps = steps[last <= last_of_them + MARGIN]
+    depth = np.minimum(items[steps] - 1, number).astype(np.int64)
+    row = np.repeat(steps, depth)
+    back = np.arange(len(row)) - np.repeat(np.cumsum(depth) - depth, depth)
+    level = np.round(stairs[row].levels(items[row] - 1 - back), DIGITS)
+    given_back = row[np.argsort(level, kind="stable")[: int(number)]]
+    return items - np.bincount(given_back, minlength=len(items))
 
 
 def _group_limits(min_group: int, max_group: int | None) -> tuple[int, float]:
