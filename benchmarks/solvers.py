@@ -26,13 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from machine import RESULTS, about, save, table
-from solvers_page import write
 from treeroll import allocate_roots, expand_prefixes
 from treeroll.contrast import expected_flip_probability, expected_mixed_probability
 
 Floats = NDArray[np.float64]
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-PAGE = RESULTS.parents[1] / "docs" / "tables" / "solvers.md"
 REPEATS = 5
 SLICE = 0.02
 """CPU seconds that one timing takes at least, by calling again."""
@@ -291,14 +289,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--gap", action="store_true", help="measure what is lost instead of the times")
     parser.add_argument("--out", type=Path, default=RESULTS / "solvers.json", help="[benchmarks/results/solvers.json]")
-    parser.add_argument("--page", type=Path, default=PAGE, help="[docs/tables/solvers.md]")
     known = parser.parse_args()
     result = json.loads(known.out.read_text(encoding="utf-8")) if known.out.exists() else {}
     result |= {"gap": gap()} if known.gap else {"speed": speed()}
     save(known.out, result)
-    known.page.parent.mkdir(parents=True, exist_ok=True)
-    known.page.write_text(write(result), encoding="utf-8")
-    print(f"written: {known.page}")
 
 
 if __name__ == "__main__":

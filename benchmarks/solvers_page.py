@@ -34,7 +34,7 @@ def _speed(speed: dict[str, Any]) -> list[str]:
     heading = ["case", *(f"n = {n:,}" for n in sizes), "growth to 1e4", "to 1e5", "to 1e6", "bytes each at 1e5",
                "at 1e6"]  # fmt: skip
     kept = " ".join(
-        f"{one['case']}, n = {one['n']:,}: {one['ratio']:.1f} (at most {one['limit']:g} were promised)."
+        f"{one['case']}, n = {one['n']:,}: {one['ratio']:.1f} (the goal: at most {one['limit']:g})."
         for one in speed["targets"]
     )
     return [

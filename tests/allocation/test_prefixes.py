@@ -201,6 +201,11 @@ def test_budgets_may_be_much_larger_than_the_number_of_prefixes(budget: int) -> 
     assert counts[0] - counts[1] in (0, 1)
 
 
+def test_many_equal_prefixes_with_counts_beyond_the_precision_of_a_price() -> None:
+    counts = expand_prefixes(np.full(2_000, 0.5), 2 * 10**15 + 700)
+    assert counts.tolist() == [10**12 + 1] * 700 + [10**12] * 1300
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_real_costs_never_overrun_and_reach_the_bound(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -256,6 +261,22 @@ def test_any_falling_table_equals_the_programme(seed: int) -> None:
         worth[case, row, (taken * cost)[case, row]] = tables[case, row, :taken].sum(axis=1)
     assert np.all((counts * cost).sum(axis=1) <= budget)
     assert oracle.reached(worth, counts, cost) == pytest.approx(oracle.best_values(worth, budget), abs=1e-9)
+
+
+@pytest.mark.parametrize("values", [2, 1000])
+@pytest.mark.parametrize("budget", [1, 700, 5_000, 14_000])
+def test_a_large_table_equals_sorting_it(values: int, budget: int) -> None:
+    rng = np.random.default_rng(budget)
+    table = -np.sort(-rng.integers(0, values + 1, (3000, 5)) / values, axis=1)
+    counts = expand_by_gain(table, budget)
+    best = np.sort(table, axis=None)[::-1][:budget]
+    taken = np.arange(5) < counts[:, None]
+    assert counts.sum() == min(budget, np.count_nonzero(table))
+    assert table[taken].sum() == pytest.approx(best.sum())
+    last = best[best > 0].min()  # of this value, the first in the order of the rows
+    at_last = taken[table == last]
+    assert np.all(taken[table > last])
+    assert np.all(np.diff(at_last.astype(int)) <= 0)
 
 
 def test_a_table_leaves_what_adds_nothing() -> None:

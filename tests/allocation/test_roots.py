@@ -166,9 +166,9 @@ def test_equals_the_programme_at_whole_costs(seed: int) -> None:
     solve_and_compare(seed, 150, cost=True)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(15, 25))
 def test_equals_the_programme_with_everything(seed: int) -> None:
-    solve_and_compare(seed, 80, strength="any", cost=True, active=True)
+    solve_and_compare(seed, 150, strength="any", cost=True, active=True)
 
 
 @pytest.mark.parametrize("active", [None, 45])

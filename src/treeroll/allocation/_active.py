@@ -11,7 +11,7 @@ from treeroll.allocation._spend import spend
 from treeroll.allocation._stairs import Rows, Stairs
 from treeroll.allocation._steps import Floats
 
-CLOSE = 1e-9
+CLOSE = 1e-7
 """Log price to which a bracket is closed where rows tie."""
 ALIKE = 4
 """Rows by which the two ends of a bracket may differ."""

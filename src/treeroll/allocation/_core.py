@@ -244,7 +244,8 @@ def _unbeaten(bound: Bound, sums: _Sums) -> Rows:
         # Each number of active rows on a level of its own, so that one running maximum serves all.
         height = value[order] + (1.0 + 2.0 * np.abs(value).max(initial=0.0)) * sums.active[order]
     order = order[height > np.maximum.accumulate(np.append(-np.inf, height))[:-1]]
-    order = order[np.diff(sums.cost[order], append=np.inf) != 0]  # of equal costs, the last is worth most
+    dearer = np.diff(sums.cost[order], append=np.inf) != 0
+    order = order[dearer | (np.diff(sums.active[order], append=np.inf) != 0)]  # of equal ones, the last is worth most
     if len(order) > STATES:
         order = order[np.sort(np.argpartition(sums.regret[order], STATES)[:STATES])]
     return np.asarray(order)

@@ -16,7 +16,7 @@ from treeroll.allocation._steps import Floats
 
 DIGITS = 11
 """Log densities that agree to this many decimals are ties (v = 0.3 and 0.7 differ only by rounding)."""
-MARGIN = 1e-9
+MARGIN = 1e-10
 """Log density by which the ends of a bracket stay clear of where the budget ends, so that ties go by index."""
 FEW = 256
 """Items that are cheaper to sort than to bracket."""
@@ -49,6 +49,12 @@ class Bracket:
     possible: Floats
     """[n] items above `low`."""
 
+    def widened(self, stairs: Stairs) -> Bracket:
+        """Returns a bracket with all that tie with its ends."""
+        low, high = self.low - 4 * MARGIN, self.high + 4 * MARGIN
+        certain, possible = stairs.counts(high), stairs.counts(low)
+        return Bracket(low, high, np.minimum(certain, self.certain), np.maximum(possible, self.possible))
+
 
 def densest(stairs: Stairs, budget: float, *, groups: bool = False) -> Taken:
     """Takes items densest first, until one costs more than what is left.
@@ -70,10 +76,7 @@ def densest(stairs: Stairs, budget: float, *, groups: bool = False) -> Taken:
     ends = _bracket(stairs, budget)
     found = _in_order(stairs, ends, budget, groups)
     if not ends.low + MARGIN < found.level < ends.high - MARGIN:
-        ends = Bracket(
-            low := ends.low - 4 * MARGIN, high := ends.high + 4 * MARGIN, stairs.counts(high), stairs.counts(low)
-        )
-        found = _in_order(stairs, ends, budget, groups)
+        found = _in_order(stairs, ends.widened(stairs), budget, groups)
     items = np.zeros(length)
     items[rows] = found.items
     return Taken(items, found.left, int(rows[found.row]), found.level)
@@ -141,12 +144,15 @@ def _bracket(stairs: Stairs, budget: float) -> Bracket:
         share = surplus / (surplus + lack) if surplus + lack > 0 else 0.5
         level = whole.low + (whole.high - whole.low) * min(max(share, 0.02), 0.98)
         if between > before / 2:
-            following = stairs.levels(lower)[open_]
+            unsettled = stairs[open_]
+            following = unsettled.levels(lower[open_])
             whole.high = min(whole.high, float(following.max()) + 2 * MARGIN)
-            whole.low = max(whole.low, float(stairs.levels(upper - 1)[open_].min()) - 2 * MARGIN)
+            whole.low = max(whole.low, float(unsettled.levels(upper[open_] - 1).min()) - 2 * MARGIN)
             level, halve = float(np.median(following)), not halve
             if halve or not whole.low < level < whole.high:
                 level = (whole.low + whole.high) / 2
+        if not whole.low < level < whole.high:  # there is no number between them
+            break
     whole.certain[rows], whole.possible[rows] = lower, upper
     return whole
 

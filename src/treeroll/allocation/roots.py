@@ -55,6 +55,16 @@ def allocate_roots(
 ) -> NDArray[np.int64]:
     """Returns how many bare rollouts each task gets, so that as many groups as possible are expected to be mixed.
 
+    At equal costs and strengths the result is optimal, to rounding; see the top of this file. Among optima it prefers
+    fewer and larger groups, then the lowest index. Rollouts that would add nothing are not spent: tasks with v in
+    {0, 1} get none, and what no cap allows stays in the budget. O(P) time and memory: a few sorts of P numbers.
+
+    Where costs or strengths differ it is optimal as long as the programme of `_core` has no more than 1,024 options and
+    16,384 partial sums left to go through; beyond, at least as good as the densest blocks and steps. Measured by
+    `benchmarks/solvers.py --gap`: optimal in all of 10,700 random pools of 1 to 32 tasks (whole and real costs,
+    strengths, limits); in pools of 1,000 to 100,000 tasks, 2e-5 of the value or less below the Lagrangian bound in the
+    median of each kind.
+
     Args:
       success: [P] success probability of each task in [0, 1]; the posterior mean where `strength` is given.
       budget: M, rollouts that may be spent, whole, >= 0; with `cost` any number >= 0 in its unit.
