@@ -177,7 +177,7 @@ def test_what_a_step_leaves_goes_to_the_next(small, tmp_path):
 def test_small_groups_branch_as_much_as_large_ones(small, tmp_path):
     """A quarter of a continuation a rollout, groups of 2: half a continuation a task, so every other task gets one."""
     changed = {"method": "tree-random", "budget__continuations": 0.25, "budget__rollouts": 20}
-    changed |= {"budget__group": 2, "budget__min_group": 2}
+    changed |= {"budget__group": 2}
     tiny.printed(small(**changed, steps=1, out=tmp_path / "run"))
     forest = trees(tmp_path / "run")[1]
     assert [len(tree.bare_leaves) for tree in forest] == [2] * 8
@@ -298,9 +298,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(straight, co
 
 def test_options_that_would_make_it_another_run_cannot_change(copied, capsys):
     before = (copied / "config.json").read_bytes()
-    assert cli.main(["train", "--resume", str(copied), "--seed", "7", "--method", "tree-random"]) == 2
+    assert cli.main(["train", "--resume", str(copied), "--seed", "7", "--method", "trace-shuffled"]) == 2
     error = capsys.readouterr().err
-    assert "method=tree-random (was trace), seed=7 (was 0)" in error
+    assert "method=trace-shuffled (was trace), seed=7 (was 0)" in error
     assert "without --resume" in error
     assert (copied / "config.json").read_bytes() == before
 
