@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from treeroll import envs
 from treeroll.envs.atlas import compact, demonstrations
+from treeroll.envs.atlas.settings import SETTINGS
 from treeroll.learner.policy import Policy
 from treeroll.models import TINY
 from treeroll.packing import TreeRow
@@ -35,11 +36,13 @@ BATCH = 64
 SORTED = 10
 """Batches whose demonstrations are drawn together and sorted by length."""
 LEARNING_RATE = 3e-3
+SHARES = {"atlas": 0.4, "atlas-long": 0.2, "atlas-early": 0.2, "atlas-repair": 0.2}
+"""Shares of the settings among the demonstrations."""
 RISE, FALL = 0.05, 0.3
 """Shares of the steps in which the learning rate rises at the start and falls at the end."""
 
 
-def warmup(out: Path | None = None, *, steps: int = 1600, seed: int = 0, quiet: bool = False) -> Path:
+def warmup(out: Path | None = None, *, steps: int = 2400, seed: int = 0, quiet: bool = False) -> Path:
     """Trains the tiny model and saves it with its tokenizer.
 
     Args:
@@ -55,8 +58,7 @@ def warmup(out: Path | None = None, *, steps: int = 1600, seed: int = 0, quiet: 
     torch.manual_seed(derive(seed, "warmup", "weights") % 2**63)
     policy = build(compact.vocabulary(compact.known()))
     dialogue = PlainDialogue(policy.tokenizer, compact.STOP)
-    tasks = envs.load("atlas", rendering="compact").train
-    played = demonstrations.demonstrations(tasks, steps * BATCH, seed=seed)
+    played = _play(steps * BATCH, seed)
     optimizer = torch.optim.AdamW(policy.trainable(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.01)
     started, losses = time.process_time(), []
     batches = _batches((_row(dialogue, task, turns) for task, turns in played), seed)
@@ -79,6 +81,16 @@ def warmup(out: Path | None = None, *, steps: int = 1600, seed: int = 0, quiet: 
     record = {"made_by": "treeroll warmup", "steps": steps, "seed": seed, "parameters": policy.parameters}
     (out / "warmup.json").write_text(json.dumps(record, indent=2) + "\n")
     return out
+
+
+def _play(count: int, seed: int) -> Iterator[tuple[Task, demonstrations.Turns]]:
+    """Yields demonstrations of all settings of the world, in random order."""
+    players = {
+        name: demonstrations.demonstrations(envs.load(name).train, count, seed=derive(seed, name), setting=setting)
+        for name, setting in SETTINGS.items()
+    }
+    for index in generator(seed, "warmup settings").choice(len(players), count, p=[SHARES[name] for name in players]):
+        yield next(players[list(players)[index]])
 
 
 def _batches(rows: Iterator[TreeRow], seed: int) -> Iterator[list[TreeRow]]:

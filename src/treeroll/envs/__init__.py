@@ -11,7 +11,12 @@ from treeroll.errors import ConfigError, did_you_mean
 
 __all__ = ["WORLDS", "load"]
 
-WORLDS = {"atlas": "treeroll.envs.atlas:atlas"}
+WORLDS = {
+    "atlas": "treeroll.envs.atlas:atlas",
+    "atlas-long": "treeroll.envs.atlas:atlas_long",
+    "atlas-early": "treeroll.envs.atlas:atlas_early",
+    "atlas-repair": "treeroll.envs.atlas:atlas_repair",
+}
 """Name -> where its factory is; imported when it is asked for."""
 
 

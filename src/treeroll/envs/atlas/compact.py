@@ -3,10 +3,16 @@
 Every text is words with single spaces between them. An entity, a relation, an alias and a tool is one word each.
 
     prompt       Q start alias1 .. aliasH ? T              alias1 is asked of the start, alias2 of its value, ...
+                 Q via place1 .. start alias1 .. ? T       the places, the start among them, are to be read first
+                 Q start alias1 .. ? place1 .. T           the places are to be read after the answer
     turn         alias tool entity relation E              tool: search | lookup
-                 done answer entity E                      ends the episode
+                 place lookup place ABOUT E                reads a place
+                 done answer entity E                      gives the answer
     observation  O relation value relation value relation value T
                  O none relation value relation value T
+                 O relation value T                        of a place
+                 O T                                       the answer is taken, but places are still to be read
+                 O none T                                  the answer is wrong, and may be mended
                  O error T
 
 The first word of a turn is the thought, the alias being worked on; the environment does not check it. `E` ends a
@@ -14,15 +20,18 @@ turn and may be missing where a turn was cut. `T` says that it is the policy's t
 pair, another true pair of the same entity (where there is one) and a true pair of another entity, shuffled; its
 relations differ. The wrong tool, an unknown entity and a relation that the entity lacks give `none` and two pairs
 of other entities. A turn of any other form gives `error`. Equal (task, turn number, action) give equal
-observations. The reward is 1 where the entity of `done answer entity` is the answer, else 0.
+observations. The episode ends once an answer is taken and as many places are read as the task has; which ones, nobody
+checks. The first answer taken counts: the reward is 1 where it is right, else 0. Which tasks have places, and which
+refuse a wrong answer, is a matter of the setting (`settings`) and stands in the task's data: `places`, `when` (first |
+last), `checked`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from treeroll.envs.atlas import facts as all_facts
 from treeroll.envs.atlas.facts import RELATION, Facts, Relation
@@ -36,7 +45,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 TOOLS = ("search", "lookup")
-MAX_TURNS = 6
+ABOUT = "ABOUT"
+"""What a place is asked."""
 TURN_TOKENS = 6
 STOP = "E"
 """The word that ends a turn."""
@@ -70,14 +80,21 @@ def asked() -> tuple[Relation, ...]:
     return known().relations
 
 
-def prompt(question: Question) -> str:
-    """Returns the question in words, `T` included: nothing comes between it and the first turn."""
-    return " ".join(["Q", question.start, *question.aliases, "?", "T"])
+def prompt(question: Question, demands: Mapping[str, Any]) -> str:
+    """Returns a task in words, `T` included: nothing comes between it and the first turn.
+
+    Args:
+      demands: what the task asks beside its question (`Setting.demands`).
+    """
+    places, asked = demands.get("places", []), [*question.aliases, "?"]
+    if places and demands["when"] == "first":
+        return " ".join(["Q", "via", *places, *asked, "T"])
+    return " ".join(["Q", question.start, *asked, *places, "T"])
 
 
 def vocabulary(facts: Facts) -> list[str]:
     """Returns all V words, each once, in a fixed order: marks, tools, relations, aliases, entities by type."""
-    words = ["Q", "?", "T", "O", STOP, "none", "error", "done", "answer", *TOOLS]
+    words = ["Q", "?", "T", "O", STOP, "none", "error", "done", "answer", "via", ABOUT, *TOOLS]
     words += [relation.name for relation in facts.relations]
     words += [alias for relation in facts.relations for alias in relation.aliases]
     words += [word for kind in sorted(facts.names) for word in sorted(facts.names[kind])]
@@ -89,18 +106,27 @@ class Moment:
     """The whole state of an episode."""
 
     task: Task
-    turn: int
+    turn: int = 0
+    read: int = 0
+    """Places that were read."""
+    answer: str | None = None
+    """The answer that was taken."""
+
+    @property
+    def unread(self) -> bool:
+        """Whether places are still to be read."""
+        return self.read < len(self.task.data.get("places", ()))
 
 
 class CompactEnv:
-    """One episode; see the module's docstring for the grammar. It never ends on its own but by an answer."""
+    """One episode; see the module's docstring for the grammar. Without an answer it never ends on its own."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._moment: Moment | None = None
 
     def reset(self, task: Task) -> None:
-        self._moment = Moment(task, 0)
+        self._moment = Moment(task)
 
     def snapshot(self) -> Moment:
         return self._current()
@@ -115,17 +141,40 @@ class CompactEnv:
           EnvError: no task was set.
         """
         moment = self._current()
-        self._moment = Moment(moment.task, moment.turn + 1)
         words = action.split()
         if words and words[-1] == STOP:
             words.pop()
-        if len(words) == 3 and words[1] == "answer":
-            answer = str(moment.task.data["answer"])
-            return Done(float(words[2] == answer), f"the answer is {answer}")
-        if len(words) != 4 or words[1] not in TOOLS:
-            return Observation(ERROR)
+        text = self._hear(moment, words)
+        moment = self._moment = replace(self._take(moment, words), turn=moment.turn + 1)
+        right = str(moment.task.data["answer"])
+        if moment.answer is not None and not moment.unread:
+            return Done(float(moment.answer == right), f"the answer is {right}")
+        return Observation(text)
+
+    def _take(self, moment: Moment, words: list[str]) -> Moment:
+        """Returns the moment after a turn, but for its number: what was read and answered."""
+        match words:
+            case [_, "lookup", place, about] if about == ABOUT and place in self._facts.relations_of:
+                return replace(moment, read=moment.read + 1)
+            case [_, "answer", answer] if moment.answer is None:
+                data = moment.task.data
+                return moment if data.get("checked") and answer != data["answer"] else replace(moment, answer=answer)
+        return moment
+
+    def _hear(self, moment: Moment, words: list[str]) -> str:
+        """Returns the observation of a turn, should the episode go on."""
         draw = generator(0, "atlas compact", moment.task.id, moment.turn, *words)
-        return Observation(self._answer(draw, *words[1:]))
+        match words:
+            case [_, "answer", answer]:
+                data = moment.task.data
+                return _observe(["none"] if data.get("checked") and answer != data["answer"] else [], [])
+            case [_, "lookup", place, about] if about == ABOUT and place in self._facts.relations_of:
+                names = self._facts.relations_of[place]
+                name = names[draw.integers(len(names))]
+                return _observe([], [(name, self._facts.values[name][place])])
+            case [_, tool, entity, relation] if tool in TOOLS:
+                return self._answer(draw, tool, entity, relation)
+        return ERROR
 
     def _current(self) -> Moment:
         if self._moment is None:

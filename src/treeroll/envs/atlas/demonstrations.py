@@ -10,9 +10,10 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from treeroll.envs.atlas.compact import MAX_TURNS, CompactEnv, asked, known
+from treeroll.envs.atlas.compact import ABOUT, CompactEnv, asked, known
 from treeroll.envs.atlas.facts import RELATION, Facts, Relation
 from treeroll.envs.atlas.questions import TIERS, Mix, Question
+from treeroll.envs.atlas.settings import ATLAS, Setting
 from treeroll.envs.base import Done
 from treeroll.errors import ConfigError
 from treeroll.seeding import derive
@@ -48,22 +49,34 @@ class _Hop:
     misses: int = 0
 
 
-def demonstrate(task: Task, draw: random.Random, noise: Noise | None = None, facts: Facts | None = None) -> Turns:
-    """Plays one task of the compact rendering to its answer or to the last turn.
+def demonstrate(
+    task: Task,
+    draw: random.Random,
+    noise: Noise | None = None,
+    facts: Facts | None = None,
+    max_turns: int = ATLAS.max_turns,
+) -> Turns:
+    """Plays one task of the compact rendering to its end or to the last turn.
 
     Args:
       task: a task of the compact world.
       draw: source of the noise; the same state gives the same demonstration.
+      max_turns: turns of the task's setting.
     """
     noise = Noise() if noise is None else noise
     facts = known() if facts is None else facts
-    question = Question.from_data(task.data)
+    question, first = Question.from_data(task.data), task.data.get("when") == "first"
     env = CompactEnv(facts)
     env.reset(task)
     hops = [_think(draw, noise, question, 0, question.start)]
+    places: list[str] = list(task.data.get("places", ()))
     turns: Turns = []
-    while len(turns) < MAX_TURNS:
-        if len(hops) > len(question.hops):
+    answered = False
+    while len(turns) < max_turns:
+        if places and (first or answered):
+            place = places.pop(0)
+            action = f"{place} lookup {place} {ABOUT} E"
+        elif len(hops) > len(question.hops):
             action = f"done answer {hops[-1].entity} E"
         else:
             hop = hops[-1]
@@ -73,8 +86,21 @@ def demonstrate(task: Task, draw: random.Random, noise: Noise | None = None, fac
             turns.append((action, ""))
             break
         turns.append((action, result.text))
-        _react(draw, noise, question, hops, result.text.split())
+        words = result.text.split()
+        if action.startswith("done"):
+            answered = words[1] != "none"
+            if not answered:
+                _doubt(draw, noise, question, hops)
+        elif ABOUT not in action:
+            _react(draw, noise, question, hops, words)
     return turns
+
+
+def _doubt(draw: random.Random, noise: Noise, question: Question, hops: list[_Hop]) -> None:
+    """Goes back to a hop of the rarest alias, after a wrong answer, and reads it anew."""
+    rarest = max(alias for _, alias in question.hops)
+    index = draw.choice([place for place, (_, alias) in enumerate(question.hops) if alias == rarest])
+    hops[index:] = [_think(draw, noise, question, index, hops[index].entity)]
 
 
 def _think(draw: random.Random, noise: Noise, question: Question, index: int, entity: str) -> _Hop:
@@ -114,7 +140,13 @@ def _other(tool: str) -> str:
 
 
 def demonstrations(
-    tasks: Sequence[Task], count: int, *, seed: int, mix: Mix | None = None, noise: Noise | None = None
+    tasks: Sequence[Task],
+    count: int,
+    *,
+    seed: int,
+    mix: Mix | None = None,
+    noise: Noise | None = None,
+    setting: Setting = ATLAS,
 ) -> Iterator[tuple[Task, Turns]]:
     """Yields demonstrations of tasks drawn with replacement.
 
@@ -122,12 +154,13 @@ def demonstrations(
       tasks: the TRAINING tasks of the compact world.
       count: number of demonstrations.
       seed: equal seeds give equal demonstrations; each one has its own address.
-      mix: shares of the tiers; the default is the world's.
+      mix: shares of the tiers; the default is the setting's.
+      setting: that of the tasks.
 
     Raises:
       ConfigError: a tier with a share has no task.
     """
-    mix = Mix() if mix is None else mix
+    mix = setting.mix if mix is None else mix
     pools = {tier: [task for task in tasks if task.data["tier"] == tier] for tier in TIERS}
     shares = [getattr(mix, tier) for tier in TIERS]
     for tier, share in zip(TIERS, shares, strict=True):
@@ -136,4 +169,4 @@ def demonstrations(
     for index in range(count):
         draw = random.Random(derive(seed, "atlas demonstration", index))
         task = draw.choice(pools[draw.choices(TIERS, weights=shares)[0]])
-        yield task, demonstrate(task, draw, noise)
+        yield task, demonstrate(task, draw, noise, max_turns=setting.max_turns)

@@ -122,6 +122,7 @@ def generate(
     mix: Mix,
     split: Callable[[Facts, Question], Split | None] = split_by_key,
     relations: Sequence[str] = tuple(RELATION),
+    hops: Mapping[Tier, tuple[int, int]] = HOPS,
 ) -> dict[Split, list[Question]]:
     """Returns distinct questions for both splits, in random order, with no answer above `MAX_ANSWER_SHARE`.
 
@@ -130,6 +131,7 @@ def generate(
       seed: equal seeds (and arguments) give equal questions.
       split: the side of a question, or None where it belongs to neither.
       relations: the relations that questions may use.
+      hops: fewest and most hops of each tier.
 
     Raises:
       ConfigError: the facts do not hold that many questions.
@@ -150,7 +152,7 @@ def generate(
                 missing = {side: quota[tier] for side, quota in quotas.items()}
                 raise ConfigError(f"atlas: no more {tier} questions, {missing} missing of {dict(sizes)}; ask for fewer")
             misses += 1
-            question = _draw_question(draw, tier, moves, starts)
+            question = _draw_question(draw, tier, hops[tier], moves, starts)
             side = None if question is None else split(facts, question)
             if question is None or side is None or not quotas[side][tier]:
                 continue
@@ -180,11 +182,10 @@ def _moves(facts: Facts, relations: Sequence[str]) -> Moves:
 
 
 def _draw_question(
-    draw: random.Random, tier: Tier, moves: Moves, starts: Mapping[str, Sequence[str]]
+    draw: random.Random, tier: Tier, lengths: tuple[int, int], moves: Moves, starts: Mapping[str, Sequence[str]]
 ) -> Question | None:
-    """Returns a random walk of the tier's length with random aliases; None where it gets stuck."""
-    fewest, most = HOPS[tier]
-    hops = draw.randint(fewest, most)
+    """Returns a random walk of fewest to most hops with the tier's aliases; None where it gets stuck."""
+    hops = draw.randint(*lengths)
     kind = draw.choices(list(starts), weights=[STARTS[kind] for kind in starts])[0]
     chain, relations = [draw.choice(starts[kind])], []
     for left in range(hops - 1, -1, -1):
