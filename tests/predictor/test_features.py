@@ -5,6 +5,7 @@ import pytest
 
 from handmade import bare, flat, fork, plant
 from treeroll.predictor.features import CHEAP, Features
+from treeroll.predictor.words import WordRecord
 from treeroll.tree import Anchor, RolloutTree
 
 
@@ -31,10 +32,19 @@ def test_cheap_columns_by_hand():
             "last_error": 0,
             "turn_logprob": -0.2,
             "path_logprob": -0.15,
+            "words": np.nan,
             "evidence": 0,
-        }
+        },
+        nan_ok=True,
     )
     assert cheap(tree, 1)["last_error"] == 1
+
+
+def test_words_are_those_of_the_prompt_at_every_node():
+    record, tree = WordRecord(), bare(plant(), 1.0, turns=3)
+    record.update([tree])
+    found = Features(hidden_size=4, buckets=0, words=record).rows([Anchor(tree, 0), Anchor(tree, 2)])
+    assert found[:, -2].tolist() == [record.evidence(tree.nodes[0])] * 2
 
 
 def test_the_root_sampled_nothing():

@@ -41,7 +41,7 @@ def sample(rng: np.random.Generator, direction: np.ndarray, tasks: int = 24, gro
 
 
 def small(**options) -> HeadPredictor:
-    return HeadPredictor(hidden_size=8, buckets=4, **options)
+    return HeadPredictor(hidden_size=8, **options)
 
 
 def anchors(trees: list[RolloutTree]) -> list[Anchor]:
@@ -201,7 +201,7 @@ def test_state_round_trip_is_exact():
 
 
 def test_state_of_another_size_or_unit():
-    with pytest.raises(ValueError, match="hidden_size and buckets"):
+    with pytest.raises(ValueError, match="encoder and hidden_size"):
         small().load_state_dict(HeadPredictor().state_dict())
     with pytest.raises(ValueError, match="costs are in turns, not in rollouts"):
         small().load_state_dict(small(unit="turns", longest=9).state_dict())
@@ -234,7 +234,7 @@ class Known:
 
 
 def test_any_encoder_will_do():
-    rng, head = np.random.default_rng(9), HeadPredictor(encoder=Known(), buckets=4)
+    rng, head = np.random.default_rng(9), HeadPredictor(encoder=Known())
     for _ in range(8):
         head.update(sample(rng, first()))
     assert root_scores(head, sample(rng, first(), tasks=200))[0] > 0.3

@@ -109,5 +109,5 @@ def test_equal_seeds_give_equal_predictions_and_other_seeds_others():
 
 
 def test_state_of_another_size():
-    with pytest.raises(ValueError, match=r"0\.weight is \(64, 80\) there and \(32, 80\) here"):
+    with pytest.raises(ValueError, match=r"0\.weight is \(64, 81\) there and \(32, 81\) here"):
         small(units=32).load_state_dict(small().state_dict())

@@ -48,7 +48,7 @@ def test_strength_goes_with_its_mean():
 
 
 def test_what_was_learned_tells_nothing_any_more():
-    rng, shuffled = np.random.default_rng(0), ShuffledPredictor(HeadPredictor(hidden_size=8, buckets=4), seed=1)
+    rng, shuffled = np.random.default_rng(0), ShuffledPredictor(HeadPredictor(hidden_size=8), seed=1)
     for _ in range(6):
         shuffled.update(forest(rng))
     test = forest(rng, tasks=300)
@@ -67,7 +67,7 @@ def test_not_informed_while_the_inner_one_is_not():
 def test_the_same_question_gets_the_same_answer_whatever_else_was_asked():
     """A resumed step repeats its permutations, and the order in which tasks are finished does not matter."""
     rng = np.random.default_rng(1)
-    one, other = (ShuffledPredictor(HeadPredictor(hidden_size=8, buckets=4), seed=3) for _ in range(2))
+    one, other = (ShuffledPredictor(HeadPredictor(hidden_size=8), seed=3) for _ in range(2))
     learned, test = forest(rng), forest(rng)
     one.update(learned)
     one.predict(anchors(learned))

@@ -105,7 +105,7 @@ def test_padding():
 
 
 def test_tokens_of_another_vocabulary():
-    with pytest.raises(ValueError, match="holds token 5000, but the value LM knows 706 tokens"):
+    with pytest.raises(ValueError, match="holds token 5000, but the value LM knows 708 tokens"):
         small().predict([Anchor(plant(prompt=(5000,)))])
 
 

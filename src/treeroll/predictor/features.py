@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treeroll.predictor.encoders import Encoder, HiddenEncoder
+from treeroll.predictor.words import WordRecord
 from treeroll.tree import Anchor, Node, RolloutTree
 
 ERROR = re.compile(r"\b(none|error|exception|invalid|unknown|not found|no results?|no match(es)?)\b", re.IGNORECASE)
 """An observation that matches counts as a failed tool call."""
 
-CHEAP = ("turn", "log_tokens", "errors", "last_error", "turn_logprob", "path_logprob", "evidence")
+CHEAP = ("turn", "log_tokens", "errors", "last_error", "turn_logprob", "path_logprob", "words", "evidence")
 """Names of the last columns, see `Features.rows`."""
 
 
@@ -34,7 +35,7 @@ class _History:
     logprob: float
     """Sum of their log-probabilities."""
     cheap: tuple[float, ...]
-    """The columns of `CHEAP` but the last."""
+    """The columns of `CHEAP` but the last two."""
     row: NDArray[np.float64] | None = None
     """[size - 1] all columns, the last one (evidence) left open."""
 
@@ -56,6 +57,7 @@ class Features:
         *,
         hidden_size: int = 128,
         buckets: int = 64,
+        words: WordRecord | None = None,
         decay: float = 0.97,
         seed: int = 0,
     ) -> None:
@@ -63,17 +65,21 @@ class Features:
         encoder: of histories; the policy's own hidden state, `hidden_size` numbers of it, where None.
         hidden_size: numbers of a hidden state.
         buckets: columns for the prompt's tokens, >= 0.
+        words: record that the column of that name comes from; without one it is NaN. Who updates it does so after the
+          last use of a step's rows, which are worked out once.
         decay: share of the standardising moments that is kept from one `observe` to the next.
         seed: address of the random projection that long hidden states go through.
         """
         self.encoder = encoder or HiddenEncoder(size=hidden_size, seed=seed)
         self.buckets = buckets
+        self.words = words
         self.size = self.encoder.size + buckets + len(CHEAP) + 1
         self._decay = decay
         # What does not depend on what was learned is worked out once for each node of a step, and each prompt.
         self._steps: set[int] = set()
         self._histories: dict[Node, _History] = {}
         self._bags: dict[Node, NDArray[np.float64]] = {}
+        self._said: dict[Node, float] = {}
         self._places: dict[RolloutTree, dict[int, _History]] = {}
         self._evidence: dict[RolloutTree, list[float]] = {}
         self.sums = np.zeros((3, self.size - 1))
@@ -103,7 +109,8 @@ class Features:
         """Returns [K, size - 1] the columns before standardising, NaN where an anchor has no such thing.
 
         `CHEAP`: turns so far; log(1 + tokens so far); failed tool calls so far, and whether the last one failed;
-        mean log-probability of the tokens sampled in the last turn, and on the whole path; evidence of the
+        mean log-probability of the tokens sampled in the last turn, and on the whole path; evidence of the prompt's
+        words (`WordRecord`), which holds outcomes of earlier steps only; evidence of the
         task's other bare rollouts, (successes - failures)/(n + 2) over those of the rounds up to that of the
         anchor's own rollout which do not pass through the anchor; 0 at the root. Later rounds are left out: whether
         a task gets another one may depend on the outcomes so far, and would give the anchor's own away. So no column
@@ -112,7 +119,7 @@ class Features:
         """
         steps = {anchor.tree.step for anchor in anchors}
         if steps != self._steps:
-            self._steps, self._histories, self._bags = steps, {}, {}
+            self._steps, self._histories, self._bags, self._said = steps, {}, {}, {}
             self._places, self._evidence = {}, {}
         histories = [self._history(anchor.tree, anchor.node) for anchor in anchors]
         new = list({id(one): place for place, one in enumerate(histories) if one.row is None}.values())
@@ -127,10 +134,11 @@ class Features:
 
     def _rows(self, anchors: Sequence[Anchor], cheap: Sequence[tuple[float, ...]]) -> NDArray[np.float64]:
         """Returns [K, size - 1] the columns that do not depend on other rollouts; the last one is left 0."""
-        table = np.zeros((len(anchors), self.size - 1))
+        table = np.zeros((len(anchors), self.size - 1))  # the last column of each row is filled in by `rows`
         encoding, bag, others, _ = self.blocks
         table[:, encoding] = self.encoder.encode(anchors)
-        table[:, others.start : -1] = cheap
+        table[:, others.start : -2] = cheap
+        table[:, -2] = [self._word(anchor.tree.nodes[0]) for anchor in anchors]
         if self.buckets:
             table[:, bag] = [self._bag(anchor.tree.nodes[0]) for anchor in anchors]
         return table
@@ -161,6 +169,14 @@ class Features:
             places = (hashed % np.uint64(self.buckets)).astype(np.int64)
             bag = self._bags[root] = np.bincount(places, minlength=self.buckets).astype(np.float64)
         return bag
+
+    def _word(self, root: Node) -> float:
+        """Returns the evidence of a prompt's words; NaN without a record."""
+        if self.words is None:
+            return math.nan
+        if (said := self._said.get(root)) is None:
+            said = self._said[root] = self.words.evidence(root)
+        return said
 
     def _history(self, tree: RolloutTree, index: int) -> _History:
         """Returns what is known of a node's history; a node may stand in several trees, as a rule on one path."""

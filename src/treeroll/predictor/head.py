@@ -23,9 +23,10 @@ from treeroll.predictor.memory import TaskMemory
 from treeroll.predictor.samples import observed
 from treeroll.predictor.skill import TrackRecord
 from treeroll.predictor.strength import Strength
+from treeroll.predictor.words import WordRecord
 from treeroll.tree import Anchor, RolloutTree
 
-ENCODING_LOGIT, BAG_LOGIT, CHEAP_LOGIT, BIAS_LOGIT = 1.0, 0.5, 2.0, 2.0
+ENCODING_LOGIT, CHEAP_LOGIT, BIAS_LOGIT = 1.0, 2.0, 2.0
 """Prior standard deviation, in logits, of what each block of features adds to a prediction."""
 
 
@@ -52,7 +53,6 @@ class HeadPredictor:
         encoder: str | Encoder = "hidden",
         device: str = "cpu",
         hidden_size: int = 128,
-        buckets: int = 64,
         warmup: int = 128,
         forgetting: float = 0.9,
         unit: Unit = "rollouts",
@@ -63,7 +63,6 @@ class HeadPredictor:
         encoder: of histories: a name that `encoders.get` knows, or an encoder.
         device: torch device of an encoder that is named.
         hidden_size: columns for the policy's hidden state, where that is the encoder.
-        buckets: columns for the prompt's tokens, at roots; at prefixes they tell nothing that the encoding does not.
         warmup: rollouts to learn from before `informed` can be True.
         forgetting: share of the certainty that is kept from one update to the next, in (0, 1].
         unit: what costs are counted in.
@@ -80,8 +79,10 @@ class HeadPredictor:
         self.strength = Strength(forgetting=forgetting)
         self.memory = TaskMemory(forgetting=forgetting)
         costs = unit != "rollouts"
-        self._root = _Head(Features(encoder, buckets=buckets), forgetting, costs=costs)
-        self._prefix = _Head(Features(encoder, buckets=0), forgetting, costs=costs)
+        self.words = WordRecord()
+        self._root, self._prefix = (
+            _Head(Features(encoder, buckets=0, words=self.words), forgetting, costs=costs) for _ in range(2)
+        )
 
     @property
     def informed(self) -> bool:
@@ -128,6 +129,7 @@ class HeadPredictor:
             if head.cost is not None:
                 head.cost.learn(inputs, costs[chosen])
         self.memory.update(trees)
+        self.words.update(trees)
         self.record.count(trees)
 
     def _places(self, anchors: Sequence[Anchor]) -> list[tuple[_Head, list[int]]]:
@@ -150,6 +152,7 @@ class HeadPredictor:
             **self.record.state_dict(),
             **self.strength.state_dict(),
             **self.memory.state_dict(),
+            **self.words.state_dict(),
             **{f"root_{key}": array.copy() for key, array in self._root.arrays().items()},
             **{f"prefix_{key}": array.copy() for key, array in self._prefix.arrays().items()},
         }
@@ -164,11 +167,11 @@ class HeadPredictor:
         if columns != own:
             raise ValueError(
                 f"the saved predictor has {columns} features, this one {own}: "
-                "build it with the encoder, hidden_size and buckets it was saved with"
+                "build it with the encoder and hidden_size it was saved with"
             )
         if (unit := str(state["unit"])) != self.unit:
             raise ValueError(f"the saved costs are in {unit}, not in {self.unit}: go on with the unit of the saved run")
-        for part in (self.record, self.strength, self.memory):
+        for part in (self.record, self.strength, self.memory, self.words):
             part.load_state_dict(state)
         for name, head in (("root_", self._root), ("prefix_", self._prefix)):
             head.load({key.removeprefix(name): value for key, value in state.items() if key.startswith(name)})
@@ -179,7 +182,8 @@ class _Head:
 
     def __init__(self, features: Features, forgetting: float, *, costs: bool) -> None:
         precision = np.ones(features.size)
-        for block, spread in zip(features.blocks, (ENCODING_LOGIT, BAG_LOGIT, CHEAP_LOGIT, BIAS_LOGIT), strict=True):
+        encoding, _, cheap, constant = features.blocks
+        for block, spread in ((encoding, ENCODING_LOGIT), (cheap, CHEAP_LOGIT), (constant, BIAS_LOGIT)):
             precision[block] = (block.stop - block.start) / spread**2  # the block as a whole adds its spread
         self.features = features
         self.success = BayesianLogistic(precision, forgetting=forgetting)
