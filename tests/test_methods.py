@@ -7,7 +7,8 @@ from treeroll.errors import ConfigError
 
 def test_every_rival_of_the_method_page_is_there():
     assert methods.names() == [
-        "trace", "trace-stage1", "trace-stage2", "trace-sequential", "trace-paper", "trace-oracle", "trace-shuffled",
+        "trace", "trace-stage1", "trace-stage2", "trace-random", "trace-sequential", "trace-paper", "trace-oracle",
+        "trace-shuffled",
         "grpo", "dapo", "sampo", "pcl", "mopps", "gps", "vip", "vip-dr-grpo", "knapsack", "reinforce-ada",
         "pilot-commit", "tree-random", "tree-grpo", "treepo", "arpo", "at2po", "infotree",
     ]  # fmt: skip

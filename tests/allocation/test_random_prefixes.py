@@ -60,3 +60,26 @@ def test_nothing_to_spend() -> None:
 def test_bad_option() -> None:
     with pytest.raises(ConfigError, match="continuations is 0"):
         RandomPrefixes(0)
+
+
+def test_cheap_prefixes_are_drawn_more_often_and_the_budget_is_met() -> None:
+    one = tree(rollouts=[(3, 1.0), (3, 0.0)])  # prefixes 1, 2 and 4, 5
+    costs = {("task", 1): 3.0, ("task", 2): 1.0, ("task", 4): 3.0, ("task", 5): 1.0}
+    first: Counter[int] = Counter()
+    for seed in range(2000):
+        rng = np.random.default_rng(seed)
+        found = RandomPrefixes(1, per_cost=True).allocate([one], 1.0, Oracle(costs=costs), rng)
+        assert found.cost <= 1
+        first.update(anchor.node for anchor in found.anchors)
+    # Drawn in proportion to 1/c: 3/8 each for 2 and 5, and 1/8 each for 1 and 4, which are too dear.
+    assert set(first) == {2, 5}
+    assert sum(first.values()) / 2000 == pytest.approx(3 / 4, abs=0.045)
+    assert np.isnan(found.propensities).all()
+
+
+def test_drawn_by_cost_the_last_prefix_gets_what_is_left() -> None:
+    one = tree(rollouts=[(3, 1.0)])
+    costs = {("task", 1): 2.0, ("task", 2): 2.0}
+    found = RandomPrefixes(2, per_cost=True).allocate([one], 7.0, Oracle(costs=costs), np.random.default_rng(0))
+    assert sorted(found.counts.tolist()) == [1, 2]
+    assert found.left == 1.0

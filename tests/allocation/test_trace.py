@@ -177,6 +177,20 @@ def test_mixed_trees_can_be_skipped() -> None:
     assert TracePrefixes(mixed_weight=0).allocate([same], 4, knows, rng()).rollouts == 4
 
 
+def test_a_prefix_must_be_worth_as_much_as_a_bare_rollout() -> None:
+    one = tree(rollouts=[(3, 0.0)])  # prefixes 1, 2
+    means, costs = {0: 0.5, 1: 0.5, 2: 0.1}, {0: 3.0, 1: 2.0, 2: 1.0}
+
+    def nodes(worth: float) -> set[int]:
+        # Two rollouts differ with 2 v (1-v): 0.5 / 3 at the root, 0.5 / 2 = 1.5 times that at 1, 0.18 / 1 at 2.
+        found = TracePrefixes(worth=worth).allocate([one], 9.0, oracle(means, costs), rng())
+        return {anchor.node for anchor in found.anchors}
+
+    assert nodes(0.0) == nodes(1.0) == {1, 2}
+    assert nodes(1.49) == {1}
+    assert nodes(1.51) == set()
+
+
 def test_over_the_pool_one_budget_serves_all_trees_and_a_mixed_one_counts_less() -> None:
     same = tree("same", rollouts=[(2, 0.0), (2, 0.0)])  # prefixes 1 and 3
     means = {("task", node): 0.5 for node in (1, 2, 4, 5)} | {("same", 1): 0.4, ("same", 3): 0.3}

@@ -159,6 +159,12 @@ class TracePrefixes:
     from there (the scores of its competitors may hold that outcome as evidence of their task). It goes with a
     `mixed_weight` of 1: whether a tree is mixed is a matter of outcomes.
     """
+    worth: float = 0.0
+    """What a continuation must promise for its cost, as a multiple of what one more bare rollout does; >= 0.
+
+    Both are the probability that two rollouts from there differ, 2 E[V(1-V)], over what one costs. What no prefix is
+    worth goes back to stage 1. So 1 leaves stage 2 off where the outcome is decided early, or where little is saved.
+    """
     cold_continuations: int = 2
     """Continuations a prefix of `RandomPrefixes` while the predictor is not informed, >= 1."""
     scope: Scope = TASK
@@ -170,6 +176,7 @@ class TracePrefixes:
         check_option("max_per_prefix", self.max_per_prefix, 1)
         check_option("min_gain", self.min_gain, 0.0, 1.0)
         check_option("mixed_weight", self.mixed_weight, 0.0, 1.0)
+        check_option("worth", self.worth, 0.0)
         check_option("cold_continuations", self.cold_continuations, 1)
         if self.blind and self.mixed_weight != 1:
             raise ConfigError(
@@ -191,11 +198,22 @@ class TracePrefixes:
             return RandomPrefixes(self.cold_continuations).allocate(trees, budget, predictor, rng)
         prediction = _relied_on(predictor.predict(anchors), self.posterior)
         weight = np.array([weights[id(anchor.tree)] for anchor in anchors])
+        if self.worth:
+            weight *= self._pays(trees, anchors, prediction, predictor)
         score = self._blind if self.blind else self._sighted
         counts, gained = score(anchors, prediction, budget, weight)
         return choose(
             anchors, counts, budget, gains=gained, prediction=prediction, rank_by=gained * weight / prediction.cost
         )
+
+    def _pays(
+        self, trees: Sequence[RolloutTree], anchors: Sequence[Anchor], prediction: Prediction, predictor: Predictor
+    ) -> NDArray[np.bool_]:
+        """Returns [K] whether a continuation from each anchor promises `worth` times as much as a bare rollout."""
+        roots = _relied_on(predictor.predict([Anchor(tree) for tree in trees]), self.posterior)
+        place = {id(tree): index for index, tree in enumerate(trees)}
+        needed = self.worth * _density(roots)[[place[id(anchor.tree)] for anchor in anchors]]
+        return np.asarray(_density(prediction) >= needed)
 
     def _sighted(
         self, anchors: Sequence[Anchor], prediction: Prediction, budget: float, weight: NDArray[np.float64]
@@ -229,6 +247,11 @@ def _relied_on(prediction: Prediction, posterior: bool) -> Prediction:
     """Returns what a rule relies on: all of a prediction, or its mean as if it were exact."""
     strength = prediction.strength if posterior else np.full(len(prediction.mean), np.inf)
     return Prediction(prediction.mean, strength, prediction.cost)
+
+
+def _density(prediction: Prediction) -> NDArray[np.float64]:
+    """Returns [K] the probability that two rollouts from each anchor differ, over what one costs."""
+    return expected_mixed_probability(prediction.mean, prediction.strength, 2) / prediction.cost
 
 
 def _is_mixed(tree: RolloutTree) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from treeroll.allocation import SequentialRoots, TracePrefixes, TraceRoots, UniformRoots
+from treeroll.allocation import RandomPrefixes, SequentialRoots, TracePrefixes, TraceRoots, UniformRoots
 from treeroll.methods.base import Method, RoundOptions
 
 PAPER = "https://arxiv.org/abs/2606.11119"
@@ -25,6 +25,7 @@ def _prefixes(options: RoundOptions) -> TracePrefixes:
     return TracePrefixes(
         max_per_prefix=options.max_per_prefix,
         mixed_weight=options.mixed_weight,
+        worth=options.worth,
         posterior=options.posterior,
         blind=options.blind,
         cold_continuations=options.drawn,
@@ -68,6 +69,12 @@ TRACE = (
         summary="uniform groups, then branches where a continuation may flip the outcome",
         build=lambda options: (UniformRoots(options.group), _prefixes(options)),
         chooses_tasks=False,
+    ),
+    replace(
+        _WHOLE,
+        name="trace-random",
+        summary="trace's tasks and group sizes, then prefixes drawn at random, cheap ones more often: a control",
+        build=lambda options: (_roots(options), RandomPrefixes(options.drawn, per_cost=True)),
     ),
     replace(
         _WHOLE,
