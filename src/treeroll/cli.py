@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0, 2 after an error, 130 after Ctrl-C."""
     try:
         known, rest = _parser().parse_known_args(arguments)
-        if rest and known.command != "train":
+        if rest and known.command not in {"train", "compare"}:
             raise ConfigError(f"{rest[0]!r} is not an option of `treeroll {known.command}`. See its --help")
         known.rest = rest
         known.run(known)
@@ -74,18 +74,57 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--dry-run", action="store_true", help="check everything, print the plan and its cost")
     train.set_defaults(run=_train, options=[])
 
-    report = commands.add_parser("report", allow_abbrev=False, help="write the HTML report of a run")
-    report.add_argument("directory", type=Path, metavar="DIR", help="folder of the run")
+    _add_compare(commands)
+
+    report = commands.add_parser("report", allow_abbrev=False, help="write the HTML report of a run or a comparison")
+    report.add_argument("directory", type=Path, metavar="DIR", help="folder of the run, or of the comparison")
     report.set_defaults(run=_report)
+
+    tree = commands.add_parser("tree", allow_abbrev=False, help="draw trees of a run in the terminal")
+    tree.add_argument("directory", type=Path, metavar="DIR", help="folder of the run")
+    tree.add_argument("--step", type=int, help="step whose trees are drawn [the newest]")
+    tree.add_argument("--task", metavar="ID", help="only the tree of this task")
+    tree.add_argument("--mixed", action="store_true", help="only trees with a success and a failure")
+    tree.add_argument("--first", type=int, metavar="N", help="at most so many trees [one that branched]")
+    tree.set_defaults(run=_tree)
 
     warmup = commands.add_parser("warmup", allow_abbrev=False, help="make the packaged tiny model again")
     warmup.add_argument("--out", type=Path, metavar="DIR", help="where to save it [the package's own folder]")
-    warmup.add_argument("--steps", type=int, default=1600, help="optimizer steps [1600]")
+    warmup.add_argument("--steps", type=int, default=2400, help="optimizer steps [2400]")
     warmup.add_argument("--seed", type=int, default=0, help="seed [0]")
     warmup.set_defaults(run=_warmup)
 
     commands.add_parser("methods", allow_abbrev=False, help="list the methods").set_defaults(run=_methods)
     return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = commands.add_parser(
+        "compare",
+        allow_abbrev=False,
+        help="run methods side by side, or judge rules on recorded trees; the page's path is the last line printed",
+        usage="treeroll compare [OPTION ...] [--section.key VALUE | section.key=VALUE ...]",
+        epilog="Further options are those of all runs: see treeroll train --help. A method may have its own: "
+        "grpo:budget.group=4, and a name: grpo-4=grpo:budget.group=4. The same command goes on with what is left.",
+    )
+    add = compare.add_argument
+    add("--methods", metavar="LIST", help="arms, with commas between [trace,trace-stage1,grpo]")
+    add("--seeds", default="8", metavar="N|LIST", help="8 for 0 to 7, or 3,5,9 [8]")
+    add("--steps", metavar="STEPS", help="policy updates of a run [80]")
+    add("--budget-unit", metavar="UNIT", help="tokens, turns or rollouts; the amount is budget.UNIT=N")
+    add("--envs", default="atlas", metavar="LIST", help="worlds, written like arms [atlas]")
+    add("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help="folder of it all [runs/compare]")
+    add("--reference", metavar="ARM", help="arm that differences are taken to [grpo]")
+    add("--target", type=float, metavar="SUCCESS", help="held-out success to reach [what the reference ends with]")
+    add("--jobs", type=int, metavar="N", help="runs at a time [one a core]")
+    add("--sweep", metavar="RATES", help="learning rates that each arm chooses among, e.g. 1e-3,1.5e-3")
+    add("--sweep-seeds", type=int, default=2, metavar="N", help="seeds to choose by, not reported [2]")
+    add("--trees", choices=("all", "last", "none"), default="last", help="trees that finished runs keep [last]")
+    add("--no-pair", action="store_true", help="do not add grpo at the number of active tasks of small groups")
+    add("--table", type=Path, metavar="DIR", help="write the pages of a comparison again, from its files alone")
+    add("--replay", type=Path, metavar="DIR", help="judge rules on the trees of a run or comparison; no sampling")
+    add("--share", type=float, default=0.5, help="with --replay: share of the recorded rollouts to spend [0.5]")
+    compare.set_defaults(run=_compare)
 
 
 class _Override(argparse.Action):
@@ -147,11 +186,58 @@ def _train(known: argparse.Namespace) -> None:
     print(run.train(config) if known.resume is None else run.resume(known.resume, config))
 
 
+def _compare(known: argparse.Namespace) -> None:
+    if known.table is not None and known.replay is not None:
+        raise ConfigError("--table and --replay are two things to do. Leave out one of the two")
+    if known.table is not None:
+        _need("report")
+        from treeroll.compare.command import write
+
+        print(write(known.table))
+        return
+    _need("train")
+    options = [*([] if known.steps is None else [f"steps={known.steps}"]), *_overrides(known.rest)]
+    if known.replay is not None:
+        from treeroll.compare.replay import replay
+
+        print(replay(known.replay, known.methods, options, share=known.share))
+        return
+    _need("report")
+    from treeroll.compare.command import compare
+    from treeroll.compare.request import Request
+
+    request = Request(
+        methods=known.methods or "trace,trace-stage1,grpo",
+        out=known.out,
+        seeds=known.seeds,
+        envs=known.envs,
+        options=options,
+        unit=known.budget_unit,
+        reference=known.reference,
+        target=known.target,
+        trees=known.trees,
+        sweep=known.sweep,
+        sweep_seeds=known.sweep_seeds,
+        pair=not known.no_pair,
+    )
+    print(compare(request, jobs=known.jobs))
+
+
 def _report(known: argparse.Namespace) -> None:
     _need("report")
-    from treeroll.report import write_report
+    from treeroll import report
+    from treeroll.comparison import COMPARISON, PLAN
 
-    print(write_report(known.directory))
+    compared = any((known.directory / name).is_file() for name in (PLAN, COMPARISON))
+    print((report.write_comparison if compared else report.write_report)(known.directory))
+
+
+def _tree(known: argparse.Namespace) -> None:
+    if known.first is not None and known.first < 1:
+        raise ConfigError(f"--first {known.first}: draw 1 tree or more")
+    from treeroll.report.terminal import print_trees
+
+    print_trees(known.directory, step=known.step, task=known.task, mixed=known.mixed, first=known.first)
 
 
 def _warmup(known: argparse.Namespace) -> None:

@@ -76,6 +76,8 @@ class Budget(Section):
     """most continuations of one prefix, and how many a prefix drawn at random gets; none: no limit, and 2"""
     mixed_weight: Share = 0.0
     """what a flip is worth in a tree whose bare rollouts are mixed already (trace); 0: no continuations there"""
+    worth: Annotated[float, Field(ge=0)] = 0.0
+    """what a continuation must promise for its cost, as a multiple of a bare rollout's (trace); 0: anything"""
     scope: Literal["task", "pool"] = "task"
     """whether each task spends its own continuations, at once, or one budget serves all, once all are in (trace)"""
     posterior: bool = True
@@ -94,6 +96,7 @@ class Budget(Section):
             max_active=self.max_active,
             max_per_prefix=self.max_per_prefix,
             mixed_weight=self.mixed_weight,
+            worth=self.worth,
             scope=self.scope,
             posterior=self.posterior,
             blind=self.blind,
@@ -190,6 +193,8 @@ class Evaluation(Section):
     """steps between evaluations; there is always one before the first step and one after the last"""
     tasks: Count = 1000
     """held-out tasks, one rollout each"""
+    rollouts: Count = 1
+    """rollouts of each held-out task at the last evaluation; more than one also measure pass@k"""
 
 
 class Config(Section):

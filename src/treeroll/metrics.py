@@ -185,6 +185,24 @@ def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
+def pass_at(successes: Sequence[int], rollouts: int) -> dict[str, float]:
+    """Returns {k: pass@k} for k = 1, 2, 4, ... up to `rollouts`; keys are strings.
+
+    The mean over tasks of 1 - C(n - c, k) / C(n, k): the unbiased estimate of the chance that one of k rollouts
+    succeeds, from c successes among n (Chen et al. 2021, arXiv 2107.03374).
+
+    Args:
+      successes: [P] c of each task.
+      rollouts: n of each task.
+    """
+    found, k = {}, 1
+    while k <= rollouts:
+        missed = sum(math.comb(rollouts - won, k) for won in successes) / math.comb(rollouts, k)
+        found[str(k)] = 1 - _ratio(missed, len(successes))
+        k *= 2
+    return found
+
+
 def jsonable(value: Any) -> Any:
     """Returns a record with numpy's scalars and arrays as plain ones, and NaN and infinities as None."""
     if isinstance(value, Mapping):

@@ -83,7 +83,7 @@ def _steps(parts: Parts, folder: RunFolder, go_on: str, done: int, carried: floa
             step += 1
             if step % config.evaluation.every == 0 or step == config.steps:
                 view.status("evaluating")
-                record["heldout"] = evaluate(parts)
+                record["heldout"] = evaluate(parts, config.evaluation.rollouts if step == config.steps else 1)
                 view.status("")
             record["seconds"] = parts.clock.take()
             folder.write_trees(step, trees)

@@ -85,18 +85,26 @@ def _by_node(forest: Sequence[RolloutTree], values: NDArray[np.float64]) -> list
     return found
 
 
-def evaluate(parts: Parts) -> dict[str, Any]:
-    """Plays one rollout of each held-out task, as in training; the same draws at every evaluation."""
-    tasks, rows, successes = parts.held_out, parts.config.sampling.batch, 0
+def evaluate(parts: Parts, rollouts: int = 1) -> dict[str, Any]:
+    """Plays held-out tasks, as in training; the same draws at every evaluation.
+
+    Args:
+      parts: the run's parts.
+      rollouts: rollouts of each task. Success is that of the first one, whose draws do not depend on how many follow;
+        more than one add "pass", see `metrics.pass_at`.
+    """
+    tasks, rows, successes, won = parts.held_out, max(1, parts.config.sampling.batch // rollouts), 0, []
     with parts.clock.phase("evaluate"):
         for start in range(0, len(tasks), rows):
             forest = parts.examiner.plant(tasks[start : start + rows], step=0)
-            trees = parts.examiner.extend(forest, Allocation.bare(forest, 1))
+            trees = parts.examiner.extend(forest, Allocation.bare(forest, rollouts))
             _check_sampled(trees)
-            successes += sum(tree.succeeded(tree.leaves[0]) for tree in trees)
+            successes += sum(tree.succeeded(tree.incumbent(0)) for tree in trees)
+            won += [sum(map(tree.succeeded, tree.leaves)) for tree in trees]
         parts.examiner.release()
     low, high = metrics.wilson_interval(successes, len(tasks))
-    return {"success": successes / len(tasks), "low": low, "high": high, "tasks": len(tasks)}
+    found = {"success": successes / len(tasks), "low": low, "high": high, "tasks": len(tasks)}
+    return found if rollouts == 1 else {**found, "pass": metrics.pass_at(won, rollouts)}
 
 
 def _check_sampled(trees: Sequence[RolloutTree]) -> None:

@@ -1,0 +1,140 @@
+"""One run of a comparison: what it is started with, whether it is finished, and what of it is kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from treeroll import sinks
+from treeroll.compare.request import resolved, words
+from treeroll.comparison.outcomes import flat, is_finished, number
+from treeroll.comparison.plan import Arm, Plan, World, run_path, sweep_path
+from treeroll.config import Config
+from treeroll.errors import ConfigError, DataError
+
+EVERY = 20
+"""Trees of every 20th step are kept, and of the last."""
+FREE = ("out", "report", "threads", "device", "checkpoint_every", "keep_checkpoints", "sampling.batch")
+"""Options that do not make a run another one: where it is, and what it runs on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run."""
+
+    name: str
+    """World, arm and seed, as they are shown."""
+    folder: Path
+    words: tuple[str, ...]
+    """Its options, as `key=value`."""
+    config: Config
+    trees: str
+    """Which trees it keeps once it is finished: all, last, none."""
+
+    @property
+    def log(self) -> Path:
+        """Where its process writes what it has to say."""
+        return self.folder.with_name(self.folder.name + ".log")
+
+    @property
+    def finished(self) -> bool:
+        return is_finished(self.folder, self.config.steps)
+
+    def arguments(self) -> list[str]:
+        """Returns what its worker is told: to go on where a run is, else to start one.
+
+        A folder that was made and then left before its options were written holds nothing: it is removed.
+        """
+        if (self.folder / sinks.CONFIG).exists():
+            return ["resume", str(self.folder)]
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        return ["start", *self.words, f"out={self.folder}"]
+
+    def progress(self) -> tuple[int, float | None, float | None]:
+        """Returns the last step, and held-out success at first and at last as far as it was measured."""
+        try:
+            records, _ = sinks.scan_metrics(self.folder / sinks.METRICS)
+        except DataError:  # its process has not made it yet
+            return 0, None, None
+        seen = [success for record in records if (success := number(record, "heldout", "success")) is not None]
+        first, last = (seen[0], seen[-1]) if seen else (None, None)
+        return (max(int(record["step"]) for record in records) if records else 0), first, last
+
+    def tidy(self) -> None:
+        """Removes what a finished run has no more use for: checkpoints, and trees that are not to be kept."""
+        shutil.rmtree(self.folder / sinks.CHECKPOINTS, ignore_errors=True)
+        steps = sinks.tree_steps(self.folder)
+        for step in steps:
+            kept = {"all": True, "last": step == steps[-1] or step % EVERY == 0, "none": False}[self.trees]
+            if not kept:
+                sinks.trees_file(self.folder, step).unlink()
+
+
+def reported(root: Path, plan: Plan, rates: Mapping[tuple[str, str], float | None] | None = None) -> list[Job]:
+    """Returns the runs that are reported; all arms and worlds of a seed before the next seed.
+
+    Args:
+      root: the comparison's folder.
+      plan: what it is made of.
+      rates: {(world, arm): learning rate}, None where a sweep left none: such a cell is left out. Without a sweep, all
+        have the configuration's.
+    """
+    chosen = {} if rates is None else rates
+    return [
+        _job(plan, world, arm, seed, chosen.get((world.name, arm.name)), folder=root / path, trees=plan.trees)
+        for seed in plan.seeds
+        for world, arm in plan.cells()
+        if rates is None or chosen[world.name, arm.name] is not None
+        for path in [run_path(world, arm, seed)]
+    ]
+
+
+def sweeping(root: Path, plan: Plan) -> list[Job]:
+    """Returns the runs that choose learning rates; they keep no trees."""
+    return [
+        _job(plan, world, arm, seed, rate, folder=root / path, trees="none", also=f" rate {rate:g}")
+        for seed in plan.sweep_seeds
+        for rate in plan.rates
+        for world, arm in plan.cells()
+        for path in [sweep_path(world, arm, rate, seed)]
+    ]
+
+
+def check_same(jobs: Iterable[Job], ignored: Iterable[str] = ()) -> None:
+    """Checks that runs which are there already have the options that are wanted now.
+
+    Raises:
+      ConfigError: one has others; they are named.
+      DataError: the options of one cannot be read.
+    """
+    free = {*FREE, *ignored}
+    for job in jobs:
+        if not (job.folder / sinks.CONFIG).exists():
+            continue
+        # Through `resolve`, so that options that came with a later version of treeroll have their defaults.
+        there = dict(flat(Config.resolve(base=sinks.read_json(job.folder / sinks.CONFIG)).to_dict()))
+        wanted = dict(flat(job.config.to_dict()))
+        changed = {key: (there[key], wanted[key]) for key in wanted if key not in free and there[key] != wanted[key]}
+        if changed:
+            said = ", ".join(f"{key}={_said(now)} (was {_said(before)})" for key, (before, now) in changed.items())
+            raise ConfigError(
+                f"{job.folder} holds a run with other options: {said}. Arms, worlds and seeds may be added to a "
+                "comparison, but options not changed. Give the same, or start elsewhere: --out DIR"
+            )
+
+
+def _job(
+    plan: Plan, world: World, arm: Arm, seed: int, rate: float | None, *, folder: Path, trees: str, also: str = ""
+) -> Job:
+    config = resolved(plan, world, arm, seed, rate)
+    name = f"{world.name} {arm.name} seed {seed}{also}"
+    return Job(name, folder, tuple(words(plan, world, arm, seed, rate)), config, trees)
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

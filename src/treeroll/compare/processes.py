@@ -1,0 +1,176 @@
+"""Runs jobs side by side, each in a process of its own, and stops all of them cleanly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from treeroll.compare.jobs import Job
+from treeroll.compare.view import ComparisonView
+from treeroll.errors import ConfigError
+
+WORKER = (sys.executable, "-m", "treeroll.compare.worker")
+"""What a run's process is started with; `Job.arguments` follow."""
+POLL, LOOK = 0.1, 1.0
+"""Seconds between looks at processes, and between looks at their metrics."""
+ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""What keeps a process to one thread; runs share the cores among them."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that ended before its last step."""
+
+    job: Job
+    said: str
+    """The last thing that it said."""
+
+
+@dataclass(eq=False)
+class _Running:
+    job: Job
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    started: float
+    looked: float = 0.0
+
+
+def run_jobs(
+    jobs: Sequence[Job], slots: int, view: ComparisonView, stopping: Callable[[], bool], lock: int | None = None
+) -> list[Failure]:
+    """Runs those jobs that are not finished, in their order, and returns those that failed; the others go on.
+
+    Args:
+      jobs: all runs; finished ones are not repeated, unfinished ones go on from their last checkpoint.
+      slots: processes at a time, >= 1.
+      view: shows them.
+      stopping: asked again and again: True ends all runs after their steps and starts no other.
+      lock: a file descriptor that processes inherit, so that its lock lasts as long as any of them.
+    """
+    waiting = []
+    for job in jobs:
+        if job.finished:
+            job.tidy()
+        else:
+            waiting.append(job)
+    steps = sum(job.config.steps - job.progress()[0] for job in waiting)
+    view.begin(len(jobs), len(jobs) - len(waiting), steps)
+    running: list[_Running] = []
+    failures: list[Failure] = []
+    try:
+        while running or (waiting and not stopping()):
+            while waiting and len(running) < slots and not stopping():
+                running.append(_start(waiting.pop(0), view, lock))
+            if stopping():
+                for one in running:
+                    _ask_to_stop(one)
+            time.sleep(POLL)
+            for one in tuple(running):
+                if one.process.poll() is None:
+                    _look(one, view)
+                else:
+                    running.remove(one)
+                    failures += _end(one, view, stopping())
+    finally:
+        for one in running:  # after a second Ctrl-C, or an error here
+            one.process.kill()
+            one.process.wait()
+            _close(one)
+    return failures
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[int | None]:
+    """Holds a folder for one comparison at a time, the runs of a killed one included; yields the lock's descriptor.
+
+    Without `fcntl` (Windows) nothing is held, and None is yielded.
+
+    Raises:
+      ConfigError: another comparison is at work there.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield None
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                f"{root}: another comparison is at work there, or runs of one that was killed still finish their step. "
+                "Wait for it, or start elsewhere: --out DIR"
+            ) from error
+        yield file.fileno()
+
+
+def _start(job: Job, view: ComparisonView, lock: int | None) -> _Running:
+    arguments = job.arguments()
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    log = job.log.open("ab")
+    process = subprocess.Popen(
+        [*WORKER, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        env={**os.environ, **ALONE},
+        start_new_session=True,  # Ctrl-C is the comparison's to pass on
+        pass_fds=() if lock is None else (lock,),
+    )
+    one = _Running(job, process, log, time.monotonic())
+    _look(one, view)
+    return one
+
+
+def _ask_to_stop(one: _Running) -> None:
+    if one.process.stdin is not None and not one.process.stdin.closed:
+        one.process.stdin.close()
+
+
+def _look(one: _Running, view: ComparisonView) -> None:
+    now = time.monotonic()
+    if one.looked and now - one.looked < LOOK:
+        return
+    one.looked = now
+    step, first, last = one.job.progress()
+    view.progress(one.job.name, step, one.job.config.steps, _success(first, last))
+
+
+def _end(one: _Running, view: ComparisonView, stopping: bool) -> list[Failure]:
+    """Tidies up after a process; returns the failure if it was one."""
+    _close(one)
+    step, first, last = one.job.progress()
+    view.progress(one.job.name, step, one.job.config.steps, _success(first, last))
+    if one.process.returncode == 0 and one.job.finished:
+        one.job.tidy()
+        seconds = time.monotonic() - one.started
+        view.ended(one.job.name, f"held-out {_success(first, last) or '-'}, {seconds:.0f} s", done=True)
+        return []
+    if stopping:
+        view.ended(one.job.name, f"stopped after step {step}", done=False)
+        return []
+    failure = Failure(one.job, _last_words(one.job.log) or f"exit status {one.process.returncode}")
+    view.ended(one.job.name, f"failed after step {step}: {failure.said}", done=False)
+    return [failure]
+
+
+def _close(one: _Running) -> None:
+    _ask_to_stop(one)
+    one.log.close()
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+def _success(first: float | None, last: float | None) -> str:
+    return "" if first is None or last is None else f"{first:.3f} -> {last:.3f}"

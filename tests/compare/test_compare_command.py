@@ -1,0 +1,218 @@
+"""The whole command: runs in processes of their own, the pages, rules on their trees."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import tiny
+from comparison_runs import comparison, straight
+from treeroll import cli, report
+from treeroll.compare import processes
+from treeroll.compare.jobs import reported
+from treeroll.compare.request import Request, make_plan
+from treeroll.sinks import read_metrics, tree_steps
+
+STEPS = 4
+
+
+@pytest.fixture(autouse=True)
+def page(monkeypatch):
+    """Stands in for the page, which has tests of its own; remembers the folders that it was asked for."""
+    asked = []
+    monkeypatch.setattr(report, "write_comparison", lambda root: asked.append(root) or root / "report.html")
+    return asked
+
+
+@pytest.fixture(scope="module")
+def options(model, tasks):
+    """Options of all runs: those of `tiny`, but for what only some methods use."""
+    words = tiny.words(model, tasks, method="grpo", evaluation__rollouts=2)[1:]
+    return [word for word in words if word.partition("=")[0] not in ("report", "method")]
+
+
+def fails(capsys, *words):
+    assert cli.main(["compare", *map(str, words)]) == 2
+    out, error = capsys.readouterr()
+    assert "Traceback" not in error
+    return error.removeprefix("treeroll: error: ").rstrip(), out
+
+
+def test_a_killed_comparison_goes_on_and_repeats_nothing(options, tmp_path, capsys, page):
+    """Killed after seed 0, in the last step of seed 1: the one stays as it is, the other ends as it would have."""
+    out = tmp_path / "out"
+    words = ["compare", "--methods", "grpo", "--seeds", "2", "--steps", str(STEPS), "--no-pair", "--trees", "all"]
+    words += ["--out", str(out), *options]
+    request = Request(methods="grpo", out=out, seeds="2", options=[f"steps={STEPS}", *options], pair=False)
+    first, second = reported(out, make_plan(request)[0])
+    for job in (first, second):
+        tiny.printed(["train", *job.words, f"out={job.folder}"])
+    straight_on = shutil.copytree(second.folder, tmp_path / "straight")
+    shutil.rmtree(second.folder / "checkpoints" / f"step-{STEPS:04d}")
+    metrics = second.folder / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes()[:-40])
+    before = (first.folder / "metrics.jsonl").read_bytes()
+
+    assert cli.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "seed" in line and line.startswith("2/2 atlas grpo seed 1: held-out ")] == lines[
+        :1
+    ]
+    assert lines[-1] == str(out / "report.html")
+    assert page == [out]
+    assert (first.folder / "metrics.jsonl").read_bytes() == before
+    assert not first.log.exists()  # no process was started for it
+    records = [[one | {"seconds": None} for one in read_metrics(folder / "metrics.jsonl")]
+               for folder in (second.folder, straight_on)]  # fmt: skip
+    assert records[0] == records[1]
+    assert tree_steps(first.folder) == tree_steps(second.folder) == list(range(1, STEPS + 1))
+    assert not list(out.glob("runs/*/*/*/checkpoints"))
+
+    found = json.loads((out / "comparison.json").read_text())
+    (arm,) = found["arms"]
+    assert found["problems"] == []
+    assert arm["values"]["rollouts"] == [32 * STEPS] * 2
+    assert all(one <= two for one, two in zip(arm["values"]["pass_1"], arm["values"]["pass_2"], strict=True))
+    assert records[0][2]["heldout"].keys() == {"success", "low", "high", "tasks"}  # not the last evaluation
+    changed, _ = fails(capsys, *words[1:], "learner.rise=2")
+    assert "holds a run with other options: learner.rise=2 (was 1)" in changed
+
+    assert cli.main(["compare", "--replay", str(out), "--methods", "grpo:budget.group=2,trace-stage1"]) == 0
+    replayed = json.loads((out / "replay.json").read_text())
+    assert replayed["runs"] == ["runs/atlas/grpo/seed-0", "runs/atlas/grpo/seed-1"]
+    assert [(entry["name"], entry["steps"]) for entry in replayed["roots"]] == [
+        ("grpo:budget.group=2", 2 * STEPS),
+        ("trace-stage1", 2 * STEPS),
+    ]
+    assert all(0 < entry["share_of_bound"] <= 1 for entry in replayed["roots"])
+    assert replayed["prefixes"] == []
+
+
+def test_a_run_stops_when_its_comparison_is_gone(tmp_path):
+    """With a stand-in for the run that never ends; the pipe closes when the comparison does, however it ends."""
+    script = tmp_path / "endless.py"
+    script.write_text(
+        "import sys, time, types\n"
+        "import treeroll\n"
+        "def train(config):\n"
+        "    print('running', flush=True)\n"
+        "    while True:\n"
+        "        time.sleep(0.01)\n"
+        "treeroll.run = sys.modules['treeroll.run'] = types.ModuleType('treeroll.run')\n"
+        "treeroll.run.train = train\n"
+        "from treeroll.compare.worker import main\n"
+        "sys.exit(main(['start', 'steps=1']))\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, str(script)], **pipes) as child:
+        assert child.stdout.readline() == b"running\n"
+        child.stdin.close()
+        assert child.wait(timeout=60) == 130
+        assert child.stderr.read() == b"treeroll: stopped. \n"
+
+
+def test_runs_that_fail_are_named_at_the_end(options, tmp_path, capsys, monkeypatch):
+    script = tmp_path / "broken.py"
+    script.write_text("print('out of memory')\nraise SystemExit(3)\n")
+    monkeypatch.setattr(processes, "WORKER", (sys.executable, str(script)))
+    out = tmp_path / "out"
+    error, said = fails(capsys, "--methods", "grpo,pcl", "--seeds", "1", "--out", out, *options, "--no-pair")
+    assert "2 runs failed" in error
+    log = out / "runs" / "atlas" / "pcl" / "seed-0.log"
+    assert f"  atlas pcl seed 0: out of memory ({log})" in error.splitlines()
+    assert "no run is finished yet" in said
+
+
+def test_the_table_again_from_files_alone(tmp_path, capsys, page):
+    root = comparison(tmp_path / "there", {"grpo": [0.5, 0.75], "trace": [0.75, 1.0]})
+    metrics = root / "runs" / "atlas" / "grpo" / "seed-1" / "metrics.jsonl"
+    metrics.write_text("".join(json.dumps(one) + "\n" for one in straight(0.75)) + '{"step": 3, "he')
+    assert cli.main(["compare", "--table", str(root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("problem: runs/atlas/grpo/seed-1/metrics.jsonl, line 4: not JSON")
+    assert lines[1:] == [
+        "atlas grpo: 0.625 at equal tokens, 2 seeds",
+        "atlas trace: 0.875 at equal tokens, 2 seeds  +0.250 against grpo [+0.250, +0.250]",
+        str(root / "comparison.json"),
+        str(root / "comparison.md"),
+        str(root / "report.html"),
+    ]
+    assert page == [root]
+
+
+STAND_IN = """
+import json, sys
+from treeroll.config import Config
+from treeroll.sinks import RunFolder
+config = Config.resolve(sys.argv[2:])
+folder = RunFolder.create(config.out, config.to_dict(), {"commit": "abc"})
+for step in range(config.steps + 1):
+    rate = config.learner.learning_rate if config.method == "grpo" else -config.learner.learning_rate
+    spent = {"rollouts": step, "sampled_tokens": step}
+    folder.append_metrics({"step": step, "spent": spent, "heldout": {"success": 0.5 + step * rate}})
+"""
+"""A run that ends with 0.5 + its learning rate where its method is GRPO, and with as much less elsewhere."""
+
+
+def test_each_arm_gets_the_rate_that_suits_it_best(options, tmp_path, capsys, monkeypatch):
+    script = tmp_path / "stand_in.py"
+    script.write_text(STAND_IN)
+    monkeypatch.setattr(processes, "WORKER", (sys.executable, str(script)))
+    own = [word for word in options if not word.startswith("learner.learning_rate")]
+    words = ["--methods", "grpo,pcl", "--seeds", "1", "--no-pair", "--sweep", "0.25,0.125", "--sweep-seeds", "1"]
+    words += ["--steps", "1", "--out", str(tmp_path / "out"), *own]
+    assert cli.main(["compare", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "learning rate of grpo on atlas: 0.25" in lines
+    assert "learning rate of pcl on atlas: 0.125" in lines
+    found = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [(arm["name"], arm["learning_rate"], arm["values"]["final"]) for arm in found["arms"]] == [
+        ("grpo", 0.25, [0.75]),
+        ("pcl", 0.125, [0.375]),
+    ]
+    assert [(entry["arm"], entry["rate"], entry["seeds"], entry["values"]) for entry in found["sweep"]] == [
+        ("grpo", 0.125, [1000], [0.625]),
+        ("grpo", 0.25, [1000], [0.75]),
+        ("pcl", 0.125, [1000], [0.375]),
+        ("pcl", 0.25, [1000], [0.25]),
+    ]
+    assert found["problems"] == []
+    assert cli.main(["compare", *words]) == 0  # once more: all runs are as they were wanted
+    assert "--sweep 0.125,0.25 over seeds 1000" in fails(capsys, *words, "--sweep", "0.5,0.125")[0]
+
+
+def test_a_sweep_without_a_rate_that_works_leaves_an_arm_out(options, tmp_path, capsys, monkeypatch):
+    script = tmp_path / "broken.py"
+    script.write_text("raise SystemExit(3)\n")
+    monkeypatch.setattr(processes, "WORKER", (sys.executable, str(script)))
+    own = [word for word in options if not word.startswith("learner.learning_rate")]
+    words = ["--methods", "grpo", "--seeds", "1", "--no-pair", "--sweep", "1e-3,2e-3", "--sweep-seeds", "1"]
+    error, said = fails(capsys, *words, "--out", tmp_path / "out", *own)
+    assert "2 runs failed" in error
+    assert "atlas grpo seed 1000 rate 0.001: exit status 3" in error
+    assert "no rate of the sweep had all of its runs end: grpo on atlas is left out" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--table", "nowhere"], "nowhere: no comparison is there"),
+        (["--replay", "nowhere"], "nowhere: no trees are there"),
+        (["--table", "a", "--replay", "b"], "--table and --replay are two things to do"),
+        (["--jobs", "0"], "--jobs 0: must be 1 or more"),
+        (["--methods", "grpo:budget.groups=4"], "Did you mean 'budget.group'?"),
+        (["--replay", "x", "--share", "0"], "--share 0: must be above 0"),
+        (["--replay", "x", "--methods", "trace-oracle"], "predictor 'oracle' needs the model"),
+        (["--replay", "x", "--methods", "dapo"], "look at outcomes between their rounds"),
+        (["--replay", "x", "budget.turns=300"], "a replay counts in rollouts"),
+        (["everything"], "'everything' is not an option"),
+    ],
+)
+def test_what_cannot_work(words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    error, out = fails(capsys, *words)
+    assert message in error
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []

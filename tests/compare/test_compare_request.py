@@ -1,0 +1,211 @@
+import pytest
+
+from treeroll.compare.arms import parse_arms, parse_seeds, parse_sweep, parse_worlds
+from treeroll.compare.jobs import check_same, reported, sweeping
+from treeroll.compare.request import Request, make_plan, resolved
+from treeroll.comparison.plan import Arm, World
+from treeroll.errors import ConfigError
+from treeroll.sinks import RunFolder
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Plans of requests; the folder holds nothing unless a test saves a plan there."""
+
+    def made(methods="trace,grpo", **changed):
+        return make_plan(Request(methods=methods, out=tmp_path, seeds=changed.pop("seeds", "2"), **changed))
+
+    return made
+
+
+def fails(call, *words, **named):
+    with pytest.raises(ConfigError) as raised:
+        call(*words, **named)
+    return str(raised.value)
+
+
+def names(plan):
+    return [arm.name for arm in plan.arms]
+
+
+# Words --------------------------------------------------------------------------------------------------------------
+
+
+def test_arms():
+    assert parse_arms("trace, grpo:budget.group=4,small=grpo:budget.group=2:learner.rise=3,") == (
+        Arm("trace", "trace"),
+        Arm("grpo:budget.group=4", "grpo", {"budget.group": "4"}),
+        Arm("small", "grpo", {"budget.group": "2", "learner.rise": "3"}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("tracee", "unknown method 'tracee'. Did you mean 'trace'?"),
+        ("grpo:group", "'group' is not an option. Write it as key=value, e.g. budget.group=4"),
+        ("grpo:seed=3", "seed=3 is set by the comparison. Name seeds in --seeds"),
+        ("grpo,grpo", "--methods: grpo, grpo have one name. Give one of them another: NAME=grpo"),
+        ("", "--methods names nothing"),
+    ],
+)
+def test_arms_that_are_none(words, message):
+    assert message in fails(parse_arms, words)
+
+
+def test_worlds():
+    assert parse_worlds("atlas,long=atlas:budget.tokens=9000") == (
+        World("atlas", "atlas"),
+        World("long", "atlas", {"budget.tokens": "9000"}),
+    )
+
+
+def test_seeds():
+    assert parse_seeds("3") == (0, 1, 2)
+    assert parse_seeds("3,5,9") == (3, 5, 9)
+    assert parse_seeds("3,") == (3,)
+    for words in ("0", "1,1", "-1", "a", ""):
+        assert "--seeds" in fails(parse_seeds, words)
+
+
+def test_sweeps():
+    assert parse_sweep(None, 2, [0]) == ((), ())
+    assert parse_sweep("2e-3,1e-3", 2, [0]) == ((0.001, 0.002), (1000, 1001))
+    assert "two or more different rates" in fails(parse_sweep, "1e-3,1e-3", 2, [0])
+    assert "must be numbers" in fails(parse_sweep, "fast,slow", 2, [0])
+    assert "none that is reported" in fails(parse_sweep, "1e-3,2e-3", 2, [1001])
+    assert "--sweep-seeds 0" in fails(parse_sweep, "1e-3,2e-3", 0, [1])
+
+
+# Plans --------------------------------------------------------------------------------------------------------------
+
+
+def test_grpo_is_shown_at_the_group_size_and_the_number_of_tasks_of_small_groups(plan):
+    """128 rollouts: 16 tasks in groups of 8, and 32 in groups of 4, as small as TRACE's may be."""
+    made, notes = plan()
+    assert names(made) == ["trace", "grpo", "grpo:budget.group=4"]
+    assert made.reference == "grpo"
+    assert len(notes) == 1
+    assert "added grpo:budget.group=4" in notes[0]
+    configs = [resolved(made, made.worlds[0], arm, 0) for arm in made.arms[1:]]
+    assert [config.pool(10**6) for config in configs] == [16, 32]
+
+
+def test_the_partner_has_the_groups_that_trace_may_have(plan):
+    assert names(plan("trace:budget.min_group=2,grpo")[0])[-1] == "grpo:budget.group=2"
+    assert names(plan("grpo")[0]) == ["grpo", "grpo:budget.group=4"]
+
+
+@pytest.mark.parametrize(
+    ("methods", "changed"),
+    [
+        ("trace,grpo", {"pair": False}),
+        ("trace,pcl", {}),
+        ("trace,grpo,four=grpo:budget.group=4", {}),
+        ("trace:budget.min_group=8,grpo", {}),
+        ("trace,grpo", {"options": ["budget.group=4"]}),
+    ],
+)
+def test_no_partner_where_it_is_not_wanted_or_there_already(plan, methods, changed):
+    made, notes = plan(methods, **changed)
+    assert names(made) == [arm.name for arm in parse_arms(methods)]
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("methods", "changed", "message"),
+    [
+        ("trace,grpo", {"options": ["budget.min_group=2"]}, "arm 'grpo' on atlas: budget.min_group=2, but method"),
+        ("trace:budget.rollouts=4,grpo", {}, "arm 'trace:budget.rollouts=4' on atlas: budget.rollouts=4 leaves"),
+        ("grpo:budget.gruop=4", {}, "unknown option 'budget.gruop'. Did you mean 'budget.group'?"),
+        ("grpo", {"envs": "atlsa"}, "unknown world 'atlsa'"),
+        ("grpo", {"reference": "trace"}, "--reference 'trace' is not among the arms"),
+        ("grpo", {"unit": "tokens"}, "--budget-unit tokens needs the tokens of a step on atlas: give budget.tokens=N"),
+        ("grpo", {"unit": "steps"}, "--budget-unit steps: unknown"),
+        ("trace,grpo:budget.turns=900", {}, "budgets must be in one unit to be compared"),
+        ("grpo", {"unit": "rollouts", "options": ["budget.tokens=2200"]}, "has a budget in tokens. Leave out one"),
+        ("grpo:learner.learning_rate=1e-3", {"sweep": "1e-3,2e-3"}, "which grpo:learner.learning_rate=1e-3 sets"),
+        ("grpo", {"options": ["model=nowhere/at/all"]}, "nowhere/at/all"),
+    ],
+)
+def test_what_cannot_work_is_named_before_anything_starts(plan, tmp_path, methods, changed, message):
+    assert message in fails(plan, methods, **changed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_budget_for_all_arms(plan):
+    made, _ = plan(unit="tokens", options=["budget.tokens=2200"])
+    assert made.unit == "tokens"
+    configs = [resolved(made, world, arm, 0) for world, arm in made.cells()]
+    assert {(config.budget.unit, config.budget.amount) for config in configs} == {("tokens", 2200)}
+    assert {config.threads for config in configs} == {1}
+
+
+def test_worlds_may_have_budgets_of_their_own(plan):
+    made, _ = plan("grpo", unit="tokens", envs="atlas:budget.tokens=2200,far=atlas:budget.tokens=9000")
+    budgets = {world.name: resolved(made, world, arm, 0).budget.amount for world, arm in made.cells()}
+    assert budgets == {"atlas:budget.tokens=2200": 2200, "far": 9000}
+
+
+def test_arms_worlds_and_seeds_may_be_added(plan, tmp_path):
+    plan("trace,grpo", seeds="2")[0].save(tmp_path)
+    made, _ = plan("pcl", seeds="1,5", envs="far=atlas", pair=False)
+    assert names(made) == ["trace", "grpo", "grpo:budget.group=4", "pcl"]
+    assert made.seeds == (0, 1, 5)
+    assert [world.name for world in made.worlds] == ["atlas", "far"]
+    assert made.reference == "grpo"
+
+
+def test_a_sweep_cannot_change(plan, tmp_path):
+    plan("grpo", sweep="1e-3,2e-3")[0].save(tmp_path)
+    assert "--sweep 0.001,0.002 over seeds 1000,1001, not none" in fails(plan, "grpo")
+
+
+# Jobs ---------------------------------------------------------------------------------------------------------------
+
+
+def test_all_arms_of_a_seed_come_before_the_next_seed(plan, tmp_path):
+    made, _ = plan(envs="atlas,far=atlas", pair=False)
+    assert [job.name for job in reported(tmp_path, made)][:5] == [
+        "atlas trace seed 0",
+        "atlas grpo seed 0",
+        "far trace seed 0",
+        "far grpo seed 0",
+        "atlas trace seed 1",
+    ]
+
+
+def test_jobs_of_a_sweep_and_what_it_chose(plan, tmp_path):
+    made, _ = plan(pair=False, sweep="1e-3,2e-3", seeds="1")
+    jobs = sweeping(tmp_path, made)
+    assert len(jobs) == 2 * 2 * 2
+    assert {(job.config.seed, job.config.learner.learning_rate) for job in jobs} == {
+        (seed, rate) for seed in (1000, 1001) for rate in (0.001, 0.002)
+    }
+    chosen = reported(tmp_path, made, {("atlas", "trace"): 0.002, ("atlas", "grpo"): None})
+    assert [(job.name, job.config.learner.learning_rate) for job in chosen] == [("atlas trace seed 0", 0.002)]
+
+
+def test_a_run_of_other_options_is_named(plan, tmp_path):
+    made, _ = plan("grpo", pair=False, options=["steps=3"])
+    first, second = reported(tmp_path, made)
+    RunFolder.create(first.folder, first.config.to_dict() | {"out": str(first.folder), "threads": 4})
+    check_same([first, second])
+    changed, _ = plan("grpo", pair=False, options=["steps=4", "learner.rise=2"])
+    message = fails(check_same, reported(tmp_path, changed))
+    assert f"{first.folder} holds a run with other options: steps=4 (was 3), learner.rise=2 (was 15)" in message
+    check_same(reported(tmp_path, changed), ("steps", "learner.rise"))
+
+
+def test_what_a_finished_run_keeps(plan, tmp_path):
+    for kept, left in (("all", [1, 20, 21]), ("last", [20, 21]), ("none", [])):
+        made, _ = plan("grpo", pair=False, seeds="1", trees=kept)
+        (job,) = reported(tmp_path / kept, made)
+        folder = RunFolder.create(job.folder, job.config.to_dict())
+        for step in (1, 20, 21):
+            folder.write_trees(step, [])
+        folder.checkpoint(20).mkdir(parents=True)
+        job.tidy()
+        job.tidy()
+        assert [int(path.name[5:9]) for path in sorted((job.folder / "trees").iterdir())] == left
+        assert not (job.folder / "checkpoints").exists()

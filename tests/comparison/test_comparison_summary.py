@@ -1,0 +1,227 @@
+import json
+
+import pytest
+
+from comparison_runs import ATLAS, comparison, record, straight, write_run
+from treeroll import comparison as compared
+from treeroll.comparison import COLUMNS, Arm, World
+from treeroll.comparison.outcomes import is_finished, read_outcome
+from treeroll.comparison.plan import read_plan, run_path, slug, sweep_path
+from treeroll.comparison.sweep import best_rate, tried
+from treeroll.errors import DataError
+
+OUTLINE = {
+    "about", "options", "unit", "reference", "envs", "target", "columns", "arms", "pooled", "sweep", "problems",
+}  # fmt: skip
+ENTRY = {
+    "env", "name", "method", "options", "learning_rate", "seeds", "runs", "values", "mean", "low", "high", "difference",
+}  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path):
+    """GRPO ends with 0.5 and 0.75, TRACE with 0.75 and 1.0, each after 200 tokens and 20 rollouts."""
+    return comparison(tmp_path, {"grpo": [0.5, 0.75], "trace": [0.75, 1.0]})
+
+
+def entry(found, name, env="atlas"):
+    return next(arm for arm in found["arms"] if (arm["name"], arm["env"]) == (name, env))
+
+
+def test_the_outline_is_what_the_report_reads(root):
+    found = compared.write(root)
+    assert found.keys() == OUTLINE
+    assert json.loads((root / "comparison.json").read_text()) == found
+    assert all(arm.keys() == ENTRY for arm in found["arms"])
+    assert [column["key"] for column in found["columns"]] == [column.key for column in COLUMNS]
+    for arm in found["arms"]:
+        keys = {column.key for column in COLUMNS}
+        assert arm["values"].keys() == arm["mean"].keys() == arm["low"].keys() == arm["difference"].keys() == keys
+        assert all(len(values) == len(arm["seeds"]) == 2 for values in arm["values"].values())
+    assert found["problems"] == []
+
+
+def test_means_and_paired_differences(root):
+    found = compared.summarise(root)
+    trace, grpo = entry(found, "trace"), entry(found, "grpo")
+    assert trace["runs"] == ["runs/atlas/trace/seed-0", "runs/atlas/trace/seed-1"]
+    assert (grpo["mean"]["final"], grpo["low"]["final"], grpo["high"]["final"]) == (0.625, 0.5, 0.75)
+    assert trace["difference"]["final"] == {"mean": 0.25, "low": 0.25, "high": 0.25}
+    assert grpo["difference"]["final"] is None  # to itself
+    assert trace["values"]["effective_ratio"] == pytest.approx([0.15, 0.15])
+    assert trace["values"]["root_skill"] == [0.2, 0.2]  # null in the first step
+    assert trace["values"]["tokens"] == [200, 200]
+    assert trace["values"]["cpu"] == [4.5, 4.5]
+    assert trace["values"]["cpu_sample"] == [3.0, 3.0]
+    assert trace["values"]["prefix_auc"] == [None, None]
+    assert trace["mean"]["prefix_auc"] is None
+
+
+def test_the_target_and_what_it_costs(root):
+    """GRPO ends with 0.625 on average. Its seed 1 gets there at 0.225/0.35 of its 200 tokens, its seed 0 never."""
+    found = compared.summarise(root)
+    assert found["target"] == {"atlas": 0.625}
+    assert entry(found, "grpo")["values"]["reached"] == [0, 1]
+    assert entry(found, "grpo")["values"]["target_tokens"] == [None, pytest.approx(200 * 0.225 / 0.35)]
+    assert entry(found, "trace")["mean"]["reached"] == 1
+    # The mean curves rise by 0.225 and 0.475 over 200 tokens.
+    assert entry(found, "trace")["mean"]["efficiency"] == pytest.approx(0.475 / 0.225)
+    assert entry(found, "grpo")["mean"]["efficiency"] is None
+
+
+def test_equal_tokens_are_those_of_the_run_that_sampled_least(root):
+    folder = root / run_path(ATLAS, Arm("trace", "trace"), 1)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in straight(1.0, tokens=100)))
+    found = compared.summarise(root)
+    assert entry(found, "grpo")["values"]["success_tokens"] == pytest.approx([0.45, 0.575])  # halfway
+    assert entry(found, "trace")["values"]["success_tokens"] == pytest.approx([0.575, 1.0])
+    assert entry(found, "grpo")["values"]["area"] == pytest.approx([0.425, 0.4875])
+    assert entry(found, "grpo")["values"]["success_rollouts"] == pytest.approx([0.5, 0.75])
+
+
+def test_options_in_common_and_of_each(tmp_path):
+    root = comparison(tmp_path, {"grpo": [0.5], "trace": [0.5]})
+    path = root / run_path(ATLAS, Arm("trace", "trace"), 0) / "config.json"
+    config = json.loads(path.read_text())
+    config["learner"]["learning_rate"] = 0.002
+    path.write_text(json.dumps(config))
+    found = compared.summarise(root)
+    assert found["options"] == {"steps": 2}
+    assert entry(found, "trace")["options"] == {"learner.learning_rate": 0.002}
+    assert entry(found, "trace")["learning_rate"] == 0.002
+
+
+def test_worlds_together(tmp_path):
+    worlds = [ATLAS, World("far", "atlas")]
+    found = compared.write(comparison(tmp_path, {"grpo": [0.5, 0.5], "trace": [0.75, 0.75]}, worlds))
+    assert found["envs"] == ["atlas", "far"]
+    (pooled,) = found["pooled"]
+    assert pooled["name"] == "trace"
+    assert pooled["difference"]["final"] == {"mean": 0.25, "low": 0.25, "high": 0.25}
+    assert pooled["difference"]["efficiency"] is None
+    assert "## Difference to grpo, all worlds" in (tmp_path / "comparison.md").read_text()
+
+
+def test_passes_are_columns_where_they_were_measured(root):
+    path = root / run_path(ATLAS, Arm("trace", "trace"), 0) / "metrics.jsonl"
+    last = record(2, 200, 0.75)
+    last["heldout"]["pass"] = {"1": 0.75, "2": 0.875}
+    path.write_text("".join(json.dumps(one) + "\n" for one in [*straight(0.75)[:2], last]))
+    found = compared.summarise(root)
+    assert [column["title"] for column in found["columns"]][-2:] == ["pass@1", "pass@2"]
+    assert entry(found, "trace")["values"]["pass_2"] == [0.875, None]
+
+
+# What cannot be read ------------------------------------------------------------------------------------------------
+
+
+def test_a_corrupt_line_is_skipped_and_named(root):
+    path = root / run_path(ATLAS, Arm("trace", "trace"), 0) / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1][:-9], lines[2]]) + "\n")
+    found = compared.summarise(root)
+    assert len(found["problems"]) == 1
+    assert found["problems"][0].startswith("runs/atlas/trace/seed-0/metrics.jsonl, line 2: not JSON")
+    assert found["problems"][0].endswith("the line is skipped")
+    assert entry(found, "trace")["values"]["final"] == [0.75, 1.0]
+
+
+def test_runs_that_are_not_finished_are_left_out_and_named(root):
+    path = root / run_path(ATLAS, Arm("trace", "trace"), 1) / "metrics.jsonl"
+    path.write_text(path.read_text()[:-40])  # killed while it wrote its last record
+    (root / run_path(ATLAS, Arm("grpo", "grpo"), 1) / "config.json").unlink()
+    found = compared.summarise(root)
+    assert [problem.partition(": ")[0] for problem in found["problems"]] == [
+        "runs/atlas/grpo/seed-1/config.json",
+        "runs/atlas/trace/seed-1/metrics.jsonl, line 3",
+        "runs/atlas/trace/seed-1",
+    ]
+    assert found["problems"][-1].endswith("step 1 of 2, not finished; the run is left out")
+    assert [arm["seeds"] for arm in found["arms"]] == [[0], [0]]
+    assert entry(found, "trace")["difference"]["final"] == {"mean": 0.25, "low": None, "high": None}
+
+
+def test_an_evaluation_that_says_nothing_is_named(tmp_path):
+    records = [record(0, 0, 0.4), record(1, 10, None, heldout={"success": "much"}), record(2, 20, 0.5)]
+    write_run(tmp_path / "run", records)
+    outcome, problems = read_outcome(tmp_path, (tmp_path / "run").relative_to(tmp_path))
+    assert problems == ["run/metrics.jsonl: evaluations that cannot be read: 1"]
+    assert outcome.tokens.cost.tolist() == [0, 20]
+
+
+def test_runs_of_two_commits_are_named(root):
+    (root / run_path(ATLAS, Arm("grpo", "grpo"), 0) / "run.json").write_text('{"commit": "def"}')
+    assert compared.summarise(root)["problems"] == ["the runs are not all of one commit: abc, def"]
+
+
+def test_runs_of_one_arm_must_have_its_options(root):
+    path = root / run_path(ATLAS, Arm("grpo", "grpo"), 1) / "config.json"
+    path.write_text(path.read_text().replace("0.001", "0.5"))
+    assert compared.summarise(root)["problems"] == ["grpo on atlas: its runs differ in learner.learning_rate"]
+
+
+def test_nothing_run_yet(tmp_path):
+    comparison(tmp_path / "other", {"grpo": [0.5]})
+    (tmp_path / "plan.json").write_text((tmp_path / "other" / "plan.json").read_text())
+    found = compared.write(tmp_path)
+    assert found["arms"] == []
+    assert found["target"] == {"atlas": None}
+    assert found["problems"] == ["runs/atlas/grpo/seed-0: not run"]
+
+
+def test_no_comparison_and_a_damaged_one(tmp_path):
+    with pytest.raises(DataError, match="no comparison is there"):
+        read_plan(tmp_path)
+    (tmp_path / "plan.json").write_text('{"arms": []}')
+    with pytest.raises(DataError, match=r"plan\.json: damaged"):
+        read_plan(tmp_path)
+    comparison(tmp_path / "other", {"grpo": [0.5]}, reference="trace")
+    with pytest.raises(DataError, match="its reference 'trace' is none of its arms"):
+        read_plan(tmp_path / "other")
+
+
+def test_the_plan_comes_back_as_it_was(root):
+    plan = read_plan(root)
+    plan.save(root / "again")
+    assert read_plan(root / "again") == plan
+
+
+def test_folders_of_names():
+    assert slug("grpo:budget.group=4") == "grpo_budget.group=4"
+    arm = Arm("a b", "grpo")
+    assert sweep_path(ATLAS, arm, 0.0015, 1000).as_posix() == "sweep/atlas/a_b/rate-0.0015/seed-1000"
+
+
+def test_finished(root):
+    folder = root / run_path(ATLAS, Arm("grpo", "grpo"), 0)
+    assert is_finished(folder, 2)
+    assert not is_finished(folder, 3)
+    assert not is_finished(root / "nowhere", 2)
+
+
+# Sweeps -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_best_rate_of_a_sweep(tmp_path):
+    """0.001 ends with 0.5 and 0.7, 0.002 with 0.6 and 0.6, 0.004 once with 1.0 and once not at all."""
+    root = comparison(tmp_path, {"grpo": [0.5]}, rates=(0.001, 0.002, 0.004), sweep_seeds=(1000, 1001))
+    plan, arm = read_plan(root), Arm("grpo", "grpo")
+    for rate, ends in ((0.001, (0.5, 0.75)), (0.002, (0.625, 0.625)), (0.004, (1.0,))):
+        for seed, end in enumerate(ends, start=1000):
+            write_run(root / sweep_path(ATLAS, arm, rate, seed), straight(end), seed=seed)
+    values, problems = tried(root, plan)
+    assert [entry["values"] for entry in values] == [[0.5, 0.75], [0.625, 0.625], [1.0, None]]
+    assert problems == ["sweep/atlas/grpo/rate-0.004/seed-1001: not run"]
+    assert best_rate(values, ATLAS, arm) == 0.001  # a tie: the smaller one
+    assert best_rate(values[2:], ATLAS, arm) is None
+    assert compared.summarise(root)["sweep"] == values
+    compared.write(root)
+    assert "| atlas, `grpo` | 0.004 | 1.000 - |" in (root / "comparison.md").read_text()
+
+
+def test_the_page_says_what_was_measured(root):
+    compared.write(root)
+    page = (root / "comparison.md").read_text()
+    assert "Target: held-out success of 0.625." in page
+    assert "| `trace` | +0.250 [+0.250, +0.250] |" in page
+    assert "0.625 [0.500, 0.750]" in page
