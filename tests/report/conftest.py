@@ -152,7 +152,7 @@ def run_dir(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run", steps=12)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_synthetic_run() -> Callable[..., Path]:
     return write_run
 

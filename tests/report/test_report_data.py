@@ -1,4 +1,3 @@
-import gzip
 import math
 
 import pytest
@@ -48,31 +47,9 @@ def test_nested_settings_become_dotted_rows():
     ]  # fmt: skip
 
 
-def test_trees_are_picked_from_first_middle_and_last_step(run_dir):
-    run = data.load_run(run_dir)
-    picked = data.pick_trees(run)
-    assert [tree.step for tree in picked] == [1, 1, 7, 7, 12, 12]
-    assert all(len({tree.succeeded(leaf) for leaf in tree.leaves}) == 2 for tree in picked[::2])
-    assert run.notices == []
-
-
-@pytest.mark.parametrize("damage", ["empty", "not gzip", "not JSON", "cut short", "flipped bits"])
-def test_a_tree_file_that_cannot_be_read_is_a_notice(run_dir, damage):
-    file = run_dir / "trees" / "step-0007.jsonl.gz"
-    whole = file.read_bytes()
-    content = {
-        "empty": b"",
-        "not gzip": b"not gzip",
-        "not JSON": gzip.compress(b"{oops\n"),
-        "cut short": whole[: len(whole) // 2],
-        "flipped bits": whole[:200] + bytes(byte ^ 255 for byte in whole[200:400]) + whole[400:],
-    }[damage]
-    file.write_bytes(content)
-    run = data.load_run(run_dir)
-    assert {tree.step for tree in data.pick_trees(run)} == {1, 12}
-    if content:
-        assert len(run.notices) == 1
-        assert run.notices[0].startswith("trees/step-0007.jsonl.gz")
+def test_the_command_can_be_typed_again():
+    about = {"commit": "abc", "command": ["treeroll", "train", "--out", "my runs"]}
+    assert data.provenance(about) == [("commit", "abc"), ("command", "treeroll train --out 'my runs'")]
 
 
 def test_what_is_not_a_run_folder(tmp_path):

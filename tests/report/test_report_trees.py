@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treeroll.report import branches
-from treeroll.report.trees import NESTING, one_line, outcome_of, view
+from treeroll.report.drawing import one_line
+from treeroll.report.trees import NESTING, outcome_of, view
 from treeroll.tree import Node, Origin, RolloutTree, Task
 
 DRAWING = """\
@@ -39,11 +40,11 @@ def test_a_tree_is_drawn_as_its_branches(mixed_tree):
     assert max(map(len, drawn.splitlines())) <= 90
 
 
-def test_a_view_counts_leaves_flips_and_segments(mixed_tree):
+def test_a_view_counts_leaves_and_segments(mixed_tree):
     shown = view(mixed_tree)
-    assert (shown.successes, shown.leaves, shown.continuations, shown.flips) == (2, 4, 2, 1)
+    assert (shown.successes, shown.leaves) == (2, 4)
     first, second = shown.rollouts
-    assert [turn.number for turn in first.turns] == [1, 2]
+    assert [(turn.node, turn.number) for turn in first.turns] == [(1, 1), (2, 2)]
     assert (first.outcome, first.ending, first.children) == ("success", "answer, reward 1", ())
     assert (second.outcome, second.successes, second.leaves, second.ending) == ("mixed", 1, 3, "")
     assert [child.label for child in second.children] == [
@@ -52,10 +53,10 @@ def test_a_view_counts_leaves_flips_and_segments(mixed_tree):
     assert [child.kind for child in second.children] == ["bare", "continuation", "continuation"]
 
 
-def test_the_prompt_is_shown_where_it_is_more_than_the_question():
-    tree = RolloutTree(Task("a", "Where?"), (node(-1, "You are an agent.\nWhere?"),))
-    assert view(tree).prompt == "You are an agent.\nWhere?"
-    assert branches(tree) == "Where?\n? unfinished"
+def test_a_tree_without_rollouts_is_its_question():
+    assert (
+        branches(RolloutTree(Task("a", "Where?"), (node(-1, "You are an agent.\nWhere?"),))) == "Where?\n? unfinished"
+    )
 
 
 def test_unfinished_and_unscored_rollouts_are_told_apart():

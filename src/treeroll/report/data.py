@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import zlib
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 
 from treeroll import sinks
 from treeroll.errors import DataError
-from treeroll.tree import RolloutTree, load_trees
 
 Record = Mapping[str, Any]
 
@@ -56,37 +55,6 @@ def load_run(path: Path) -> RunFiles:
     except DataError as error:
         notices.append(f"{error}. The report goes without figures and curves.")
     return RunFiles(path, config, about, records, [notice.replace(f"{path}/", "") for notice in notices])
-
-
-def pick_trees(run: RunFiles, most: int = 6) -> list[RolloutTree]:
-    """Returns trees worth reading from the first, middle and last saved step, oldest first.
-
-    Preferred within a step: trees with a continuation that flipped the outcome, then mixed ones, then those with
-    continuations; among equals the smaller, which is easier to read. A file that cannot be read becomes a notice.
-    """
-    steps = sinks.tree_steps(run.path)
-    wanted = sorted({steps[0], steps[len(steps) // 2], steps[-1]}) if steps else []
-    picked: list[RolloutTree] = []
-    for place, step in enumerate(wanted):
-        share = -(-(most - len(picked)) // (len(wanted) - place))
-        file = sinks.trees_file(run.path, step)
-        try:
-            trees = [tree for tree in load_trees(file) if tree.leaves]
-        except (DataError, zlib.error) as error:  # zlib names damage in the middle of a file, but not the file
-            named = f"{file}: {error}" if isinstance(error, zlib.error) else str(error)
-            run.notices.append(f"{named}. Its trees are left out.".replace(f"{run.path}/", ""))
-            continue
-        picked.extend(sorted(trees, key=_dullness)[:share])
-    return picked
-
-
-def _dullness(tree: RolloutTree) -> tuple[bool, bool, bool, int]:
-    scored = [leaf for leaf in tree.leaves if isinstance(tree.nodes[leaf].reward, (int, float))]
-    outcomes = {tree.succeeded(leaf) for leaf in scored}
-    before = {leaf: tree.nodes[leaf].origin.outcome for leaf in scored}
-    continued = {leaf: outcome >= tree.success_at for leaf, outcome in before.items() if outcome is not None}
-    flipped = any(tree.succeeded(leaf) != outcome for leaf, outcome in continued.items())
-    return (not flipped, len(outcomes) < 2, not continued, len(tree.nodes))
 
 
 def number(record: Record, *keys: str) -> float | None:
@@ -147,6 +115,13 @@ def last(records: Iterable[Record], *keys: str) -> float | None:
     """Returns the newest value of a number; None where no record holds it."""
     points = series(records, *keys)
     return points[-1][1] if points else None
+
+
+def provenance(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns what `run.json` says as rows, the command as a line that can be typed again."""
+    command = about.get("command")
+    line = {"command": shlex.join(map(str, command))} if isinstance(command, list) else {}
+    return flatten({**about, **line})
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

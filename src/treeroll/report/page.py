@@ -1,25 +1,15 @@
-"""The report page: what `template.html.j2` shows, put together from the files of a run folder."""
+"""The report of a run: what `templates/run.html.j2` shows, put together from the files of a run folder."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from treeroll.errors import require
 from treeroll.live import duration
-from treeroll.report import curves, data, trees
-
-LONGEST = 4000
-"""Characters shown of one turn's text or observation; the rest stays in the tree file."""
-FOLDED = 260
-"""Observations longer than this start folded."""
-
-_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-"""What HTML forbids, what cannot be encoded, and what reorders the text around it."""
+from treeroll.report import calibration, data, figures, html, viewer
 
 
 @dataclass(frozen=True)
@@ -45,51 +35,30 @@ def write_report(run_dir: str | os.PathLike[str], out: str | os.PathLike[str] | 
       MissingExtraError: jinja2 or matplotlib is not installed.
     """
     run_dir = Path(run_dir)
-    out = run_dir / "report.html" if out is None else Path(out)
-    html = render(data.load_run(run_dir))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    part.write_text(html, encoding="utf-8")
-    os.replace(part, out)
-    return out
+    return html.write(run_dir / "report.html" if out is None else Path(out), render(data.load_run(run_dir)))
 
 
 def render(run: data.RunFiles) -> str:
     """Returns the page of a run; errors as in `write_report`."""
-    jinja2 = require("jinja2", "report")
-    markup = require("markupsafe", "report").Markup
-    here = Path(__file__).parent
-
-    def finalize(value: Any) -> Any:
-        return _UNSHOWABLE.sub("\ufffd", value) if type(value) is str else value
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, finalize=finalize,
-    )  # fmt: skip
-    environment.filters["excerpt"] = trees.one_line
-    shown = [trees.view(tree) for tree in data.pick_trees(run)]
-    figures = [
-        {"title": figure.title, "caption": figure.caption, "svg": markup(figure.svg)}
-        for figure in curves.draw_all(run.records)
-    ]
-    html: str = environment.get_template("template.html.j2").render(
-        css=markup((here / "style.css").read_text(encoding="utf-8")),
+    unread: list[str] = []
+    drawn = figures.of_run(run.records, calibration.load(run.path, unread))
+    run.notices.extend(notice.replace(f"{run.path}/", "") for notice in unread)
+    return html.render(
+        "run.html.j2",
+        script_policy=viewer.script_policy(),
+        kind="run",
         title=_title(run),
         folder=run.path.resolve().name,
-        facts=_facts(run.records),
-        figures=figures,
-        missing=_missing(figures),
-        phases=_phases(run.records),
-        trees=shown,
-        config=data.flatten(run.config),
-        about=data.flatten(run.about),
+        notices_title="Not everything could be read",
         notices=run.notices,
-        marks=trees.MARKS,
-        longest=LONGEST,
-        folded=FOLDED,
+        facts=_facts(run.records),
+        figures=html.drawings(drawn),
+        missing=_missing(drawn),
+        phases=_phases(run.records),
+        config=data.flatten(run.config),
+        about=data.provenance(run.about),
+        viewer=html.trusted(viewer.section(run.path)),
     )
-    return html
 
 
 def _title(run: data.RunFiles) -> str:
@@ -144,9 +113,9 @@ def _short(count: float) -> str:
     return f"{count / 1e6:,.2f} M" if count >= 1e6 else f"{count:,.0f}"
 
 
-def _missing(figures: Sequence[Mapping[str, Any]]) -> str:
+def _missing(shown: Sequence[figures.Figure]) -> str:
     """Returns which groups of figures the metrics had no numbers for, in words."""
-    drawn = {figure["title"] for figure in figures}
+    drawn = {figure.title for figure in shown}
     groups = {
         "held-out success": ["Held-out success"],
         "contrast": ["Effective ratio", "Mixed groups per 1,000 rollouts"],

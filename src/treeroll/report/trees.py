@@ -5,8 +5,6 @@ Turns without a branch between them form one `Segment`, so indentation grows wit
 
 from __future__ import annotations
 
-import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +23,8 @@ MARKS: dict[Outcome, str] = {"success": "\u2713", "failure": "\u2717", "mixed": 
 class TurnView:
     """One turn."""
 
+    node: int
+    """Index in the tree."""
     number: int
     """Depth in the tree, 1 = first turn."""
     text: str
@@ -61,19 +61,11 @@ class TreeView:
     """A tree and its totals."""
 
     question: str
-    prompt: str
-    """What the policy saw first, where that is more than the question; else empty."""
-    task: str
-    step: int
     choice: tuple[str, ...]
     """Why the task was given its rollouts, one sentence an allocation."""
     rollouts: tuple[Segment, ...]
     successes: int
     leaves: int
-    continuations: int
-    """Leaves of continuations."""
-    flips: int
-    """Continuations that ended unlike the rollout they were conditioned on."""
 
     @property
     def outcome(self) -> Outcome:
@@ -99,19 +91,12 @@ def view(tree: RolloutTree) -> TreeView:
     rollouts = tuple(
         builder.segment(child, f"rollout {place}", 1) for place, child in enumerate(tree.children(0), start=1)
     )
-    question, prompt = str(tree.task.prompt), str(tree.nodes[0].text)
-    continuations = [leaf for leaf in tree.leaves if tree.nodes[leaf].origin.kind == "continuation"]
     return TreeView(
-        question=question,
-        prompt="" if prompt.strip() in ("", question.strip()) else prompt,
-        task=str(tree.task.id),
-        step=tree.step,
+        question=str(tree.task.prompt),
         choice=builder.reasons(0),
         rollouts=rollouts,
         successes=builder.successes[0],
         leaves=builder.leaves[0],
-        continuations=len(continuations),
-        flips=sum(builder.flipped(leaf) for leaf in continuations),
     )
 
 
@@ -133,12 +118,6 @@ class _Builder:
         """Returns whether an episode ended at a node with a reward that can be read."""
         node = self.tree.nodes[index]
         return node.is_leaf and isinstance(node.reward, (int, float))
-
-    def flipped(self, leaf: int) -> bool:
-        before = self.tree.nodes[leaf].origin.outcome
-        return (
-            before is not None and self.scored(leaf) and self.tree.succeeded(leaf) != (before >= self.tree.success_at)
-        )
 
     def segment(self, first: int, label: str, nesting: int) -> Segment:
         """Returns the segment that starts at a node, with all that is below it."""
@@ -163,7 +142,7 @@ class _Builder:
 
     def turn(self, index: int) -> TurnView:
         node = self.tree.nodes[index]
-        return TurnView(self.depth[index], str(node.text).strip(), str(node.observation).strip())
+        return TurnView(index, self.depth[index], str(node.text).strip(), str(node.observation).strip())
 
     def ending(self, index: int) -> str:
         node = self.tree.nodes[index]
@@ -201,63 +180,3 @@ def _reason(origin: Origin, success_at: float) -> str:
     if origin.propensity is not None:
         parts.append(f"chosen with probability {origin.propensity:.3g}")
     return ", ".join(parts)
-
-
-# Plain text -----------------------------------------------------------------------------------------------------
-
-
-def branches(tree: RolloutTree, *, width: int = 100) -> str:
-    """Returns a drawing of a tree in plain text, for a terminal or a code block in Markdown.
-
-    Of a turn of several lines the last is drawn (in ReAct, the action), then `->` and the start of the observation.
-    Control characters are replaced, so that hostile tool output cannot steer a terminal.
-
-    Args:
-      tree: what to draw.
-      width: most characters a line; lines deep in the tree keep at least 24 for their text.
-
-    Raises:
-      ValueError: the tree has no nodes.
-    """
-    shown = view(tree)
-    lines = [one_line(shown.question, width), *textwrap.wrap("; ".join([_tally(shown), *shown.choice]), width)]
-    lines.extend(_draw(shown.rollouts, "", width))
-    return "\n".join(lines)
-
-
-def one_line(text: str, width: int) -> str:
-    """Returns text on one line of at most `width` characters, without control characters."""
-    flat = "".join(char if char.isprintable() else "\ufffd" for char in re.sub(r"\s+", " ", text).strip())
-    return flat if len(flat) <= width else flat[: max(1, width - 3)].rstrip() + "..."
-
-
-def _tally(shown: TreeView | Segment) -> str:
-    if shown.leaves == 0:
-        return f"{MARKS['unfinished']} unfinished"
-    return f"{MARKS[shown.outcome]} {shown.successes} of {shown.leaves} succeed"
-
-
-def _draw(segments: tuple[Segment, ...], indent: str, width: int) -> Iterator[str]:
-    for place, segment in enumerate(segments):
-        closing = place == len(segments) - 1
-        inner = indent + ("   " if closing else "\u2502  ")
-        branched = bool(segment.children or segment.hidden)
-        end = _tally(segment) if branched else f"{MARKS[segment.outcome]} {segment.ending}"
-        yield f"{indent}{chr(0x2514 if closing else 0x251C)}\u2500 " + one_line(f"{segment.label}: {end}", width)
-        room = max(24, width - len(inner) - 4)
-        for turn in segment.turns:
-            yield f"{inner}{turn.number:2d}  {_turn(turn, room)}"
-        for reason in segment.branching:
-            for row, line in enumerate(textwrap.wrap(reason, room)):
-                yield f"{inner} {' ' if row else '*'}  {line}"
-        if segment.hidden:
-            yield f"{inner} *  {segment.hidden} leaves below are not drawn"
-        yield from _draw(segment.children, inner, width)
-
-
-def _turn(turn: TurnView, room: int) -> str:
-    action = turn.text.splitlines()[-1] if turn.text else "(nothing)"
-    if not turn.observation:
-        return one_line(action, room)
-    action = one_line(action, max(16, room * 6 // 10))
-    return f"{action} -> {one_line(turn.observation, max(4, room - len(action) - 4))}"

@@ -1,0 +1,120 @@
+"""Predictions on disk against what came of them: pairs from saved trees, and their bins.
+
+A tree holds the predictions that an allocation relied on, so a run of a method without a predictor has none, and
+only anchors that were chosen have one.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treeroll import sinks
+from treeroll.contrast import expected_flip_probability, repeat_posterior
+from treeroll.errors import AllocationError, DataError
+from treeroll.tree import Origin, RolloutTree, load_trees
+
+MOST_STEPS = 100
+"""Saved steps that the report of one run reads: some seconds."""
+
+Pairs: TypeAlias = list[tuple[float, bool]]
+"""A probability that was predicted, and whether it came so."""
+
+
+@dataclass
+class Calibration:
+    """What saved trees say of a predictor."""
+
+    roots: Pairs = field(default_factory=list)
+    """Success of each bare rollout."""
+    prefixes: Pairs = field(default_factory=list)
+    """Success of each continuation, which the prediction had not seen."""
+    flips: Pairs = field(default_factory=list)
+    """Whether one of an anchor's continuations ended unlike the incumbent that the choice was conditioned on."""
+
+    def add(self, tree: RolloutTree) -> None:
+        """Adds a tree's pairs. Rollouts that never ended, or have no reward, are left out."""
+        for (_, origin), outcomes in _allocations(tree).items():
+            if origin.prediction is None:
+                continue
+            pairs = self.roots if origin.kind == "bare" else self.prefixes
+            pairs.extend((origin.prediction, outcome) for outcome in outcomes)
+            if origin.kind == "continuation" and origin.outcome is not None:
+                success = origin.outcome >= tree.success_at
+                strength = origin.strength or math.inf
+                posterior = repeat_posterior(origin.prediction, strength, success)
+                expected = float(expected_flip_probability(*posterior, len(outcomes)))
+                self.flips.append((expected, any(outcome != success for outcome in outcomes)))
+
+    def join(self, other: Calibration) -> None:
+        """Adds the pairs of another one."""
+        self.roots += other.roots
+        self.prefixes += other.prefixes
+        self.flips += other.flips
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Pairs in bins of equal width; empty bins are left out."""
+
+    predicted: NDArray[np.float64]
+    """[bins] mean prediction."""
+    realised: NDArray[np.float64]
+    """[bins] share that came so."""
+    count: NDArray[np.int64]
+    """[bins] pairs."""
+
+
+def load(run_dir: Path, notices: list[str], *, most: int = MOST_STEPS) -> Calibration:
+    """Returns the calibration of a run's saved trees. A file that cannot be read becomes a notice.
+
+    Args:
+      run_dir: the run's folder.
+      notices: where sentences on what cannot be read are added.
+      most: saved steps that are read; of more, as many at even distances, the first and the last among them.
+    """
+    found = Calibration()
+    steps = sinks.tree_steps(run_dir)
+    if len(steps) > most:
+        steps = [steps[place] for place in np.linspace(0, len(steps) - 1, most).round().astype(int)]
+    for step in steps:
+        file = sinks.trees_file(run_dir, step)
+        try:
+            trees = load_trees(file)
+        except (DataError, zlib.error) as error:  # zlib names damage in the middle of a file, but not the file
+            named = f"{file}: {error}" if isinstance(error, zlib.error) else str(error)
+            notices.append(f"{named}. Its predictions are left out.")
+            continue
+        for tree in trees:
+            try:
+                found.add(tree)
+            except AllocationError as error:
+                notices.append(f"{file}, task {tree.task.id!r}: {error}. Its predictions are left out.")
+    return found
+
+
+def bins(pairs: Iterable[tuple[float, bool]], count: int = 10) -> Bins:
+    """Returns pairs by prediction, in `count` bins of equal width over [0, 1]."""
+    table = np.array(list(pairs), dtype=np.float64).reshape(-1, 2)
+    place = np.clip((table[:, 0] * count).astype(np.int64), 0, count - 1)
+    size = np.bincount(place, minlength=count)
+    held = size > 0
+    predicted, realised = (np.bincount(place, weights=column, minlength=count)[held] for column in table.T)
+    return Bins(predicted / size[held], realised / size[held], size[held])
+
+
+def _allocations(tree: RolloutTree) -> dict[tuple[int, Origin], list[bool]]:
+    """Returns the outcomes of what each allocation sampled from an anchor, finished and rewarded rollouts alone."""
+    found: dict[tuple[int, Origin], list[bool]] = {}
+    for leaf in tree.leaves:
+        node = tree.nodes[leaf]
+        if isinstance(node.reward, (int, float)):
+            found.setdefault((node.origin.anchor, node.origin), []).append(tree.succeeded(leaf))
+    return found

@@ -1,0 +1,226 @@
+import json
+import shutil
+import xml.etree.ElementTree as ET
+
+import pytest
+from outline import HOSTILE, outline
+
+import tiny
+from treeroll import cli
+from treeroll.comparison import Arm, Plan, World, write
+from treeroll.errors import DataError
+from treeroll.report import compared, figures, write_comparison, write_report
+
+ARMS = (Arm("grpo", "grpo"), Arm("trace", "trace"), Arm("trace-fast", "trace", {"budget.group": "4"}))
+STEPS = 6
+
+
+def make(root, write_run, worlds):
+    """Writes a comparison of 3 arms with 2 seeds, which differ; on all worlds the arm `trace` ends 0.1 higher."""
+    for world in worlds:
+        for arm in ARMS:
+            for seed in range(2):
+                run = write_run(root / "runs" / world / arm.name / f"seed-{seed}", steps=STEPS, trees_a_step=3)
+                config = json.loads((run / "config.json").read_text())
+                (run / "config.json").write_text(json.dumps({**config, "seed": seed}))
+                lift(run, 0.02 * seed + 0.1 * (arm.name == "trace"))
+    about = {"treeroll": "0.1.0", "commit": "0123abc", "command": ["treeroll", "compare", "--seeds", "2"]}
+    named = tuple(World(world, world) for world in worlds)
+    Plan(ARMS, named, (0, 1), {}, "tokens", "grpo", about=about).save(root)
+    write(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, write_synthetic_run):
+    """A comparison on two worlds. Tests only read it, but for its page."""
+    return make(tmp_path_factory.mktemp("two") / "compared", write_synthetic_run, ("atlas", "atlas-long"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, write_synthetic_run):
+    return make(tmp_path_factory.mktemp("one") / "compared", write_synthetic_run, ("atlas",))
+
+
+@pytest.fixture
+def root(made, tmp_path):
+    """A comparison on one world, to be damaged."""
+    shutil.copytree(made, tmp_path / "compared")
+    return tmp_path / "compared"
+
+
+def lift(run, by):
+    """Adds an evaluation at the last step, and moves all of them but the first."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    start = records[0]["heldout"]
+    share = start["success"] + by
+    passed = {"1": share, "2": share + 0.1, "4": share + 0.15}
+    records[-1]["heldout"] = {**start, "success": share, "low": share - 0.03, "high": share + 0.03, "pass": passed}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def change(root, edit):
+    """Edits `comparison.json`."""
+    found = json.loads((root / "comparison.json").read_text())
+    edit(found)
+    (root / "comparison.json").write_text(json.dumps(found))
+
+
+def page(root):
+    return write_comparison(root).read_text(encoding="utf-8")
+
+
+def test_a_comparison_is_one_self_contained_page(two):
+    html = page(two)
+    parsed = outline(html)
+    assert parsed.loads == []
+    assert not parsed.tags & {"script", "link", "img", "iframe", "object"}
+    assert len(html) < 900_000
+    for words in (
+        "trace beats grpo by 0.100 over 2 worlds",
+        "on atlas-long, at equal sampled tokens",
+        "+0.100 [+0.100, +0.100]",
+        "grpo (reference)",
+        "no proof of learning",
+        "treeroll compare --seeds 2",
+        "0123abc",
+        "Held-out success at the smallest total of sampled tokens",
+    ):
+        assert words in html
+    assert '<span class="best">' in html
+    assert not list(two.glob("*.part"))
+
+
+def test_equal_folders_give_equal_bytes(root):
+    assert page(root) == page(root)
+
+
+def test_the_figures_of_a_world(two):
+    found = compared.load_comparison(two)
+    sweep = [
+        {"env": "atlas", "arm": "trace", "rate": rate, "seeds": [9], "values": [success, None]}
+        for rate, success in ((0.002, 0.7), (0.001, 0.6))
+    ]
+    drawn = figures.of_arms("atlas", found.on("atlas"), sweep)
+    assert [figure.title for figure in drawn] == [
+        "Held-out success against sampled tokens", "Held-out success against rollouts", "Effective ratio",
+        "Mixed groups per 1,000 rollouts", "Group sizes", "Where continuations branch",
+        "Flips, predicted and realised", "Flips against their prediction", "Calibration at roots",
+        "Calibration at prefixes", "Time by phase", "pass@k", "Learning rates tried",
+    ]  # fmt: skip
+    for figure in drawn:
+        words = ET.fromstring(figure.svg).get("aria-label")
+        assert "trace" in words
+        assert "#0a0" not in figure.svg
+    assert "trace from 0.6 to 0.7" in drawn[-1].svg
+    gaps = figures.of_standings(found, "success_tokens")
+    assert [figure.title for figure in gaps] == ["All worlds", "atlas", "atlas-long"]
+    assert "trace +0.1 from" in gaps[0].svg
+
+
+def test_an_arm_looks_the_same_on_every_world(root):
+    change(root, lambda found: found["arms"].reverse())
+    looks = {(arm.name, arm.letter, arm.place) for arm in compared.load_comparison(root).arms}
+    assert looks == {("trace-fast", "A", 0), ("trace", "B", 1), ("grpo", "C", None)}
+
+
+def test_what_is_missing_or_damaged_is_named_and_the_rest_is_shown(root):
+    shutil.rmtree(root / "runs" / "atlas" / "trace" / "seed-1")
+    half = root / "runs" / "atlas" / "grpo" / "seed-0" / "metrics.jsonl"
+    lines = half.read_text().splitlines(keepends=True)
+    half.write_text("".join([*lines[:2], "{<oops>\n", *lines[2:], '{"step": 99, "he']))
+    (root / "runs" / "atlas" / "grpo" / "seed-1" / "trees" / "step-0003.jsonl.gz").write_bytes(b"no")
+    html = page(root)
+    outline(html)
+    for words in (
+        "runs/atlas/trace/seed-1: no such run folder",
+        "runs/atlas/grpo/seed-0/metrics.jsonl, line 3: not JSON",
+        "runs/atlas/grpo/seed-0/metrics.jsonl, line 9: not JSON",
+        "runs/atlas/grpo/seed-1/trees/step-0003.jsonl.gz",
+    ):
+        assert words in html
+    assert str(root) not in html
+    assert "Held-out success against sampled tokens" in html
+    write(root)
+    assert page(root).count("metrics.jsonl, line 3: not JSON") == 1
+
+
+def test_a_comparison_without_any_run_still_has_its_tables(root):
+    shutil.rmtree(root / "runs")
+    html = page(root)
+    outline(html)
+    assert "No run of atlas could be read, so there are no figures." in html
+    assert "trace beats grpo by 0.100 on atlas" in html
+
+
+def test_runs_outside_the_folder_are_not_read(root):
+    change(root, lambda found: found["arms"][0].update(runs=["../elsewhere"]))
+    assert "lies outside the comparison&#39;s folder" in page(root)
+
+
+def test_hostile_names_stay_text(root):
+    def rename(found):
+        for arm in found["arms"]:
+            if arm["name"] == "trace-fast":
+                arm.update(name=HOSTILE, options={HOSTILE: HOSTILE})
+        found["problems"] = [HOSTILE]
+
+    change(root, rename)
+    html = page(root)
+    outline(html)
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "{{ 7*7 }}" in html
+    assert "\x1b" not in html
+
+
+def test_a_page_links_to_the_reports_of_its_runs(root):
+    write_report(root / "runs" / "atlas" / "grpo" / "seed-0")
+    assert outline(page(root)).loads == ["runs/atlas/grpo/seed-0/report.html"]
+
+
+def test_half_a_file_is_enough(root):
+    bare = {"reference": "grpo", "arms": [{"name": "grpo", "env": "atlas"}, {"name": "trace", "env": "atlas"}, 3]}
+    (root / "comparison.json").write_text(json.dumps(bare))
+    html = page(root)
+    outline(html)
+    assert "Nothing was measured that could be compared." in html
+
+
+def test_what_is_not_a_comparison(root, tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        write_comparison(tmp_path / "none")
+    with pytest.raises(DataError, match=r"holds no comparison\.json\. Make it from its runs: treeroll compare --table"):
+        write_comparison(tmp_path)
+    (root / "comparison.json").write_text('{"arms": [')
+    with pytest.raises(DataError, match="cannot be read as JSON"):
+        write_comparison(root)
+    (root / "comparison.json").write_text("{}")
+    with pytest.raises(DataError, match="names no arms"):
+        write_comparison(root)
+
+
+def test_the_command_knows_a_comparison_from_a_run(root, capsys):
+    assert cli.main(["report", str(root)]) == 0
+    assert cli.main(["report", str(root / "runs" / "atlas" / "grpo" / "seed-0")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        str(root / "report.html"), str(root / "runs" / "atlas" / "grpo" / "seed-0" / "report.html"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["grpo", "treepo", "reinforce-ada"])
+def test_runs_of_very_different_methods_open(small, tmp_path, method):
+    """Without continuations, with branches at every depth, and in rounds; one record is of an older version."""
+    out = tmp_path / "run"
+    tiny.printed(small(method=method, steps=2, out=out))
+    metrics = out / "metrics.jsonl"
+    records = [json.loads(line) for line in metrics.read_text().splitlines()]
+    records[1] = {"step": 1, "contrast": {"effective_ratio": 0.5}, "spent": {"rollouts": 32}}
+    metrics.write_text("".join(json.dumps(record) + "\n" for record in records))
+    html = write_report(out).read_text(encoding="utf-8")
+    outline(html)
+    assert f"{method} on atlas" in html
+    assert "Not everything could be read" not in html
+    assert ("Where continuations branch" in html) == (method == "treepo")
+    assert "Rollouts a task" in html
