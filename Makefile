@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 SMOLLM2 := $(VENV)/.ready-smollm2
 BROWSER := $(VENV)/.ready-browser
 # What `make compare` compares: see treeroll compare --help
-COMPARE ?= --methods trace,trace-stage1,grpo,pcl --seeds 8 --steps 80 --budget-unit tokens budget.tokens=2200
+COMPARE ?= --methods trace,trace-stage1,grpo,pcl --envs atlas,atlas-long,atlas-repair,atlas-early --seeds 8 \
+	--steps 60 --budget-unit tokens budget.tokens=2200 evaluation.tasks=400
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-smollm2 compare test check warmup clean
