@@ -25,7 +25,7 @@ def logit(share: float) -> float:
 def test_evidence_by_hand() -> None:
     record = WordRecord()
     record.update([tree((1, 2), 1.0, 1.0, 1.0, 0.0), tree((1, 3, 3), 0.0, 0.0, 0.0, 0.0)])
-    mean = (3 + 1) / (8 + 2)
+    mean = 3 / 8
     words = {1: (3, 8), 2: (3, 4), 3: (0, 4)}
     told = {word: logit((won + SHRINK * mean) / (all_ + SHRINK)) - logit(mean) for word, (won, all_) in words.items()}
     for tokens in ((1,), (2,), (3,), (1, 2), (2, 3, 3)):
@@ -33,11 +33,15 @@ def test_evidence_by_hand() -> None:
     assert told[3] < 0 < told[2]
 
 
-def test_new_words_say_nothing() -> None:
+def test_words_that_are_new_or_everywhere_say_nothing() -> None:
     record = WordRecord()
     assert record.evidence(prompt(5, 7)) == 0
     record.update([tree((1, 2), 1.0)])
+    assert record.evidence(prompt(1, 2)) == 0  # all rollouts ended alike
+    record.update([tree((1, 3), 0.0)])
     assert record.evidence(prompt(0, 900)) == pytest.approx(0)
+    assert record.evidence(prompt(1)) == pytest.approx(0)
+    assert record.evidence(prompt(2)) > 0 > record.evidence(prompt(3))
 
 
 def test_the_record_fades_and_ignores_tasks_without_rollouts() -> None:
@@ -51,7 +55,7 @@ def test_the_record_fades_and_ignores_tasks_without_rollouts() -> None:
 
 def test_a_record_goes_on_where_it_was_saved() -> None:
     one, other = WordRecord(), WordRecord()
-    one.update([tree((1, 2), 1.0, 0.0)])
+    one.update([tree((1, 2), 1.0, 0.0), tree((1, 5), 1.0)])
     other.load_state_dict(one.state_dict())
     for record in (one, other):
         record.update([tree((2, 30), 0.0)])

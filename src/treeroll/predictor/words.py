@@ -21,7 +21,7 @@ class WordRecord:
 
     The evidence of a prompt is the sum over its distinct tokens w of logit(p_w) - logit(p), with p the mean over all
     prompts and p_w = (successes with w + 16 p)/(rollouts with w + 16): naive Bayes on presence, shrunk. A token that
-    is in every prompt, or was never seen, says nothing.
+    is in every prompt, or was never seen, says nothing; no token does while all rollouts ended alike.
     """
 
     def __init__(self) -> None:
@@ -31,9 +31,11 @@ class WordRecord:
     def evidence(self, root: Node) -> float:
         """Returns the evidence of a prompt, in logits; 0 where nothing was learned."""
         (won, all_), (all_won, rollouts) = self._of(self._distinct(root)), self._seen[:, -1]
-        mean = (all_won + 1) / (rollouts + 2)
+        if not 0 < all_won < rollouts:  # nothing yet, or all alike: there is nothing to tell apart
+            return 0.0
+        mean = all_won / rollouts
         share = (won + SHRINK * mean) / (all_ + SHRINK)
-        return float(np.sum(np.log(share / (1 - share))) - len(share) * np.log(mean / (1 - mean)))
+        return float(np.sum(np.log(share / (1 - share) * (1 - mean) / mean)))
 
     def update(self, trees: Sequence[RolloutTree]) -> None:
         """Fades the record and adds the bare rollouts of finished trees."""
