@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
+import stand_ins
 
 import tiny
 from comparison_runs import comparison, straight
-from treeroll import cli, report
+from treeroll import cli, report, sinks
 from treeroll.compare import processes
 from treeroll.compare.jobs import reported
 from treeroll.compare.request import Request, make_plan
@@ -90,33 +89,27 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(options, tmp_path, caps
     assert replayed["prefixes"] == []
 
 
-def test_a_run_stops_when_its_comparison_is_gone(tmp_path):
-    """With a stand-in for the run that never ends; the pipe closes when the comparison does, however it ends."""
-    script = tmp_path / "endless.py"
-    script.write_text(
-        "import sys, time, types\n"
-        "import treeroll\n"
-        "def train(config):\n"
-        "    print('running', flush=True)\n"
-        "    while True:\n"
-        "        time.sleep(0.01)\n"
-        "treeroll.run = sys.modules['treeroll.run'] = types.ModuleType('treeroll.run')\n"
-        "treeroll.run.train = train\n"
-        "from treeroll.compare.worker import main\n"
-        "sys.exit(main(['start', 'steps=1']))\n"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, str(script)], **pipes) as child:
-        assert child.stdout.readline() == b"running\n"
-        child.stdin.close()
-        assert child.wait(timeout=60) == 130
-        assert child.stderr.read() == b"treeroll: stopped. \n"
+@pytest.mark.parametrize("method", ["grpo", "trace"])
+def test_a_run_of_a_comparison_is_the_run_that_train_makes(method, options, tmp_path, capsys):
+    """Equal records but for seconds; and the command in its `run.json` is one that can be typed again."""
+    out = tmp_path / "out"
+    words = ["compare", "--methods", method, "--seeds", "3,", "--steps", "2", "--no-pair", "--trees", "all"]
+    assert cli.main([*words, "--out", str(out), *options]) == 0
+    run = out / "runs" / "atlas" / method / "seed-3"
+    command = json.loads((run / "run.json").read_text())["command"]
+    assert command[:2] == ["treeroll", "train"]
+    alone = tmp_path / "alone"
+    tiny.printed([*command[1:], f"out={alone}"])
+    records = [[one | {"seconds": None} for one in read_metrics(folder / "metrics.jsonl")] for folder in (run, alone)]
+    assert len(records[0]) == 3
+    assert records[0] == records[1]
+    assert [sinks.trees_file(run, step).read_bytes() for step in (1, 2)] == [
+        sinks.trees_file(alone, step).read_bytes() for step in (1, 2)
+    ]
 
 
 def test_runs_that_fail_are_named_at_the_end(options, tmp_path, capsys, monkeypatch):
-    script = tmp_path / "broken.py"
-    script.write_text("print('out of memory')\nraise SystemExit(3)\n")
-    monkeypatch.setattr(processes, "WORKER", (sys.executable, str(script)))
+    monkeypatch.setattr(processes, "WORKER", stand_ins.broken)
     out = tmp_path / "out"
     error, said = fails(capsys, "--methods", "grpo,pcl", "--seeds", "1", "--out", out, *options, "--no-pair")
     assert "2 runs failed" in error
@@ -142,24 +135,8 @@ def test_the_table_again_from_files_alone(tmp_path, capsys, page):
     assert page == [root]
 
 
-STAND_IN = """
-import json, sys
-from treeroll.config import Config
-from treeroll.sinks import RunFolder
-config = Config.resolve(sys.argv[2:])
-folder = RunFolder.create(config.out, config.to_dict(), {"commit": "abc"})
-for step in range(config.steps + 1):
-    rate = config.learner.learning_rate if config.method == "grpo" else -config.learner.learning_rate
-    spent = {"rollouts": step, "sampled_tokens": step}
-    folder.append_metrics({"step": step, "spent": spent, "heldout": {"success": 0.5 + step * rate}})
-"""
-"""A run that ends with 0.5 + its learning rate where its method is GRPO, and with as much less elsewhere."""
-
-
 def test_each_arm_gets_the_rate_that_suits_it_best(options, tmp_path, capsys, monkeypatch):
-    script = tmp_path / "stand_in.py"
-    script.write_text(STAND_IN)
-    monkeypatch.setattr(processes, "WORKER", (sys.executable, str(script)))
+    monkeypatch.setattr(processes, "WORKER", stand_ins.straight)
     own = [word for word in options if not word.startswith("learner.learning_rate")]
     words = ["--methods", "grpo,pcl", "--seeds", "1", "--no-pair", "--sweep", "0.25,0.125", "--sweep-seeds", "1"]
     words += ["--steps", "1", "--out", str(tmp_path / "out"), *own]
@@ -184,9 +161,7 @@ def test_each_arm_gets_the_rate_that_suits_it_best(options, tmp_path, capsys, mo
 
 
 def test_a_sweep_without_a_rate_that_works_leaves_an_arm_out(options, tmp_path, capsys, monkeypatch):
-    script = tmp_path / "broken.py"
-    script.write_text("raise SystemExit(3)\n")
-    monkeypatch.setattr(processes, "WORKER", (sys.executable, str(script)))
+    monkeypatch.setattr(processes, "WORKER", stand_ins.silent)
     own = [word for word in options if not word.startswith("learner.learning_rate")]
     words = ["--methods", "grpo", "--seeds", "1", "--no-pair", "--sweep", "1e-3,2e-3", "--sweep-seeds", "1"]
     error, said = fails(capsys, *words, "--out", tmp_path / "out", *own)

@@ -1,44 +1,31 @@
-"""Processes side by side, with a stand-in for the run's own: what starts, what fails, what stops."""
+"""Processes side by side, with stand-ins for the run's own: what starts, what fails, what stops."""
 
 import io
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
+import stand_ins
 
-from treeroll.compare import processes
+from treeroll.compare import processes, start
 from treeroll.compare.jobs import reported
 from treeroll.compare.processes import locked, run_jobs
 from treeroll.compare.request import Request, make_plan
 from treeroll.compare.view import ComparisonView
 from treeroll.errors import ConfigError
 
-STAND_IN = """
-import json, os, pathlib, sys
-kind, *words = sys.argv[1:]
-options = dict(word.split("=", 1) for word in words) if kind == "start" else {"out": words[0]}
-folder = pathlib.Path(options["out"])
-folder.mkdir(parents=True, exist_ok=True)
-if kind == "start":
-    (folder / "config.json").write_text("{}")
-if options.get("seed") == "1" and kind == "start":
-    print("treeroll: error: it broke", file=sys.stderr)
-    sys.exit(2)
-with (folder / "metrics.jsonl").open("a") as file:
-    first = 0 if kind == "start" else 2
-    for step in range(first, 3):
-        if options.get("seed") == "2" and step == 2:
-            os.read(0, 1)  # until it is told to stop
-            sys.exit(0)
-        print(json.dumps({"step": step, "heldout": {"success": 0.25 + step / 4}}), file=file, flush=True)
-"""
+FORKS = pytest.mark.skipif(start.METHOD != "forkserver", reason="runs are forked on Linux only")
 
 
 @pytest.fixture
 def jobs(tmp_path, monkeypatch):
     """Runs of 2 steps: seed 0 ends, seed 1 breaks at its start, seed 2 waits in its step 2 to be stopped."""
-    script = tmp_path / "stand_in.py"
-    script.write_text(STAND_IN)
-    monkeypatch.setattr(processes, "WORKER", (sys.executable, str(script)))
+    monkeypatch.setattr(processes, "WORKER", stand_ins.short)
     monkeypatch.setattr(processes, "LOOK", 0.0)
 
     def made(seeds):
@@ -48,9 +35,9 @@ def jobs(tmp_path, monkeypatch):
     return made
 
 
-def run(jobs, stopping=lambda: False, slots=2):
+def run(jobs, stopping=lambda: False, slots=2, lock=None):
     with io.StringIO() as stream, ComparisonView(stream=stream) as view:
-        failures = run_jobs(jobs, slots, view, stopping)
+        failures = run_jobs(jobs, slots, view, stopping, lock)
         return failures, stream.getvalue()
 
 
@@ -91,17 +78,116 @@ def test_stopping_asks_all_runs_and_starts_no_other(jobs):
 def test_an_error_leaves_no_process_behind(jobs, monkeypatch):
     (job,) = jobs("2,")
     started = []
-    popen = processes.subprocess.Popen
-    monkeypatch.setattr(processes.subprocess, "Popen", lambda *a, **b: started.append(popen(*a, **b)) or started[0])
+
+    def starting(*given, **named):
+        process = start.start(*given, **named)
+        started.append(process.pid)
+        return process
 
     def stopping():
         if job.progress()[0] == 1:
             raise KeyboardInterrupt
         return False
 
+    monkeypatch.setattr(processes, "start", starting)
     with pytest.raises(KeyboardInterrupt):
         run([job], stopping)
-    assert started[0].returncode is not None
+    (process,) = started
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+# Where processes come from ------------------------------------------------------------------------------------------
+
+
+@FORKS
+def test_runs_share_what_a_server_with_one_thread_has_made(jobs, monkeypatch):
+    monkeypatch.setattr(processes, "WORKER", stand_ins.short_about_its_process)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    first, second = jobs("0,3")
+    assert run([first])[0] == []
+    about = json.loads(first.log.read_text())
+    os.kill(about["server"], signal.SIGINT)  # as the terminal sends it to all
+    assert run([second])[0] == []
+    assert json.loads(second.log.read_text()) == about
+    assert about == {
+        "server": about["server"],
+        "server_threads": 1,
+        "server_session": about["server"],
+        "session": True,
+        "threads": ["MainThread"],
+        "openmp": "1",
+        "directory": os.getcwd(),
+        "shared": True,
+        "worlds_made": 0,
+        "main_script": False,
+    }
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert start.WORLDS not in os.environ
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_fresh_processes_where_there_are_no_forks(jobs, monkeypatch):
+    monkeypatch.setattr(start, "METHOD", "spawn")
+    ends, breaks, waits = jobs("0,1,2")
+    stopping = lambda: waits.progress()[0] == 1  # noqa: E731
+    with locked(ends.folder.parents[3]) as lock:
+        failures, said = run([ends, breaks, waits], stopping, slots=1, lock=lock)
+    assert [(one.job, one.said) for one in failures] == [(breaks, "treeroll: error: it broke")]
+    assert ends.finished
+    assert said.endswith("atlas grpo seed 2: stopped after step 1\n")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import stand_ins
+from treeroll.compare import processes
+from treeroll.compare.command import compare
+from treeroll.compare.request import Request
+processes.WORKER = stand_ins.endless
+compare(Request(methods="grpo", out=Path(sys.argv[1]), seeds="1", pair=False), jobs=1)
+"""
+"""A comparison as a library: a script without a guard for `__main__`."""
+
+
+def test_a_run_ends_when_its_comparison_was_killed_and_holds_the_folder_until_then(tmp_path):
+    script, out = tmp_path / "killed.py", tmp_path / "out"
+    script.write_text(KILLED)
+    log = out / "runs" / "atlas" / "grpo" / "seed-0.log"
+    paths = os.pathsep.join([str(Path(stand_ins.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        [sys.executable, str(script), str(out)], env={**os.environ, "PYTHONPATH": paths}
+    ) as comparison:
+        try:
+            wait_for(lambda: log.exists() and log.read_text() == "running\n")
+        finally:
+            comparison.kill()
+    wait_for(lambda: log.read_text() == "running\ntold\n")
+    with pytest.raises(ConfigError, match="runs of one that was killed still finish their step"), locked(out):
+        pass
+    (out / "go").touch()
+    wait_for(lambda: is_free(out))
+    assert log.read_text() == "running\ntold\ntreeroll: stopped. \n"
+
+
+def is_free(root):
+    try:
+        with locked(root):
+            return True
+    except ConfigError:
+        return False
+
+
+def wait_for(there):
+    for _ in range(stand_ins.LONG):
+        if there():
+            return
+        time.sleep(0.01)
+    pytest.fail("waited for two minutes")
+
+
+# Folders ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_without_options_is_started_anew(jobs):

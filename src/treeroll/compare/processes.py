@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import IO
 
+from treeroll.compare import worker
 from treeroll.compare.jobs import Job
+from treeroll.compare.start import Held, start
 from treeroll.compare.view import ComparisonView
 from treeroll.errors import ConfigError
 
-WORKER = (sys.executable, "-m", "treeroll.compare.worker")
-"""What a run's process is started with; `Job.arguments` follow."""
+WORKER = worker.main
+"""What a run's process calls with `Job.arguments`."""
 POLL, LOOK = 0.1, 1.0
 """Seconds between looks at processes, and between looks at their metrics."""
-ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""What keeps a process to one thread; runs share the cores among them."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,9 @@ class Failure:
 @dataclass(eq=False)
 class _Running:
     job: Job
-    process: subprocess.Popen[bytes]
-    log: IO[bytes]
+    process: BaseProcess
+    tell: Connection
+    """The pipe that asks it to stop, by being closed."""
     started: float
     looked: float = 0.0
 
@@ -60,6 +60,7 @@ def run_jobs(
             job.tidy()
         else:
             waiting.append(job)
+    worlds = {(job.config.env, job.config.model, str(job.config.world)): job.words for job in waiting}
     steps = sum(job.config.steps - job.progress()[0] for job in waiting)
     view.begin(len(jobs), len(jobs) - len(waiting), steps)
     running: list[_Running] = []
@@ -67,22 +68,20 @@ def run_jobs(
     try:
         while running or (waiting and not stopping()):
             while waiting and len(running) < slots and not stopping():
-                running.append(_start(waiting.pop(0), view, lock))
+                running.append(_start(waiting.pop(0), view, lock, tuple(worlds.values())))
             if stopping():
                 for one in running:
                     _ask_to_stop(one)
             time.sleep(POLL)
             for one in tuple(running):
-                if one.process.poll() is None:
+                if one.process.exitcode is None:
                     _look(one, view)
                 else:
                     running.remove(one)
                     failures += _end(one, view, stopping())
     finally:
         for one in running:  # after a second Ctrl-C, or an error here
-            one.process.kill()
-            one.process.wait()
-            _close(one)
+            _kill(one)
     return failures
 
 
@@ -112,27 +111,28 @@ def locked(root: Path) -> Iterator[int | None]:
         yield file.fileno()
 
 
-def _start(job: Job, view: ComparisonView, lock: int | None) -> _Running:
+def _start(job: Job, view: ComparisonView, lock: int | None, worlds: Sequence[Sequence[str]]) -> _Running:
     arguments = job.arguments()
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    log = job.log.open("ab")
-    process = subprocess.Popen(
-        [*WORKER, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=log,
-        env={**os.environ, **ALONE},
-        start_new_session=True,  # Ctrl-C is the comparison's to pass on
-        pass_fds=() if lock is None else (lock,),
-    )
-    one = _Running(job, process, log, time.monotonic())
+    job.log.touch()
+    told, tell = multiprocessing.Pipe(duplex=False)
+    with told:  # the process has its own
+        held = None if lock is None else Held(lock)
+        process = start(worker.begin, (WORKER, arguments, job.log, told, held), name=job.name, worlds=worlds)
+    one = _Running(job, process, tell, time.monotonic())
     _look(one, view)
     return one
 
 
 def _ask_to_stop(one: _Running) -> None:
-    if one.process.stdin is not None and not one.process.stdin.closed:
-        one.process.stdin.close()
+    one.tell.close()
+
+
+def _kill(one: _Running) -> None:
+    if one.process.exitcode is None:
+        one.process.kill()
+    one.process.join()
+    _close(one)
 
 
 def _look(one: _Running, view: ComparisonView) -> None:
@@ -146,10 +146,11 @@ def _look(one: _Running, view: ComparisonView) -> None:
 
 def _end(one: _Running, view: ComparisonView, stopping: bool) -> list[Failure]:
     """Tidies up after a process; returns the failure if it was one."""
+    status = one.process.exitcode
     _close(one)
     step, first, last = one.job.progress()
     view.progress(one.job.name, step, one.job.config.steps, _success(first, last))
-    if one.process.returncode == 0 and one.job.finished:
+    if status == 0 and one.job.finished:
         one.job.tidy()
         seconds = time.monotonic() - one.started
         view.ended(one.job.name, f"held-out {_success(first, last) or '-'}, {seconds:.0f} s", done=True)
@@ -157,14 +158,14 @@ def _end(one: _Running, view: ComparisonView, stopping: bool) -> list[Failure]:
     if stopping:
         view.ended(one.job.name, f"stopped after step {step}", done=False)
         return []
-    failure = Failure(one.job, _last_words(one.job.log) or f"exit status {one.process.returncode}")
+    failure = Failure(one.job, _last_words(one.job.log) or f"exit status {status}")
     view.ended(one.job.name, f"failed after step {step}: {failure.said}", done=False)
     return [failure]
 
 
 def _close(one: _Running) -> None:
     _ask_to_stop(one)
-    one.log.close()
+    one.process.close()
 
 
 def _last_words(log: Path) -> str:

@@ -1,0 +1,32 @@
+"""What runs share: imported by the server that they are forked from, before the first of them; see `start`.
+
+Nothing here may start a thread or touch a GPU, for neither survives a fork: so classes are imported and compact
+worlds made, but no model is loaded.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from contextlib import suppress
+
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from treeroll import run
+from treeroll.build import load_world, rendering
+from treeroll.compare.start import WORLDS
+from treeroll.config import Config
+from treeroll.errors import TreerollError
+
+__all__ = ["AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedTokenizerFast", "run"]
+
+if WORLDS in os.environ:  # in the server
+    os.setsid()  # it outlives a closed terminal, as runs do by their step
+    for words in json.loads(os.environ.pop(WORLDS)):
+        config = Config.resolve(words)
+        if rendering(config) == "compact":  # the index of prose is made by a library that starts a thread
+            with suppress(TreerollError):  # a world that cannot be made: its runs meet the same error, and say so
+                load_world(config)
+    gc.collect()
+    gc.freeze()  # what is shared needs no looking through, which would also copy its pages
