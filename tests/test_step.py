@@ -1,11 +1,16 @@
 """Whole steps with the packaged model: what each method may spend, what is carried on, and what is scored."""
 
+import copy
+
+import numpy as np
 import pytest
 
 from treeroll import methods
 from treeroll.build import build
 from treeroll.config import Config
+from treeroll.report.advantages import recompute, rule
 from treeroll.step import train_step
+from treeroll.tree import Anchor, load_trees, save_trees
 
 STEPS = 3
 """Enough for the predictor: its warm-up ends within the first two steps."""
@@ -64,3 +69,31 @@ def test_a_debt_is_paid_off_while_no_step_goes_without_and_a_surplus_is_bounded(
     assert left == 120 - 200 - spent
     record, _, left = train_step(parts, 2, 1000.0)
     assert left == 120  # 16 tasks cannot take 1,120 turns; what is over is given up
+
+
+def test_trees_hold_what_was_predicted_before_the_predictor_learned_from_them(tmp_path):
+    parts = build(Config.resolve(["learner.credit=critic", *SMALL]))
+    for step in (1, 2):
+        before = copy.deepcopy(parts.predictor)
+        _, forest, _ = train_step(parts, step, 0)
+        for tree in forest:
+            places = [0, *tree.prefixes]
+            expected = before.predict([Anchor(tree, node) for node in places]).mean
+            np.testing.assert_allclose(tree.values[places], expected, rtol=1e-6)
+            assert np.isnan(tree.values[list(tree.leaves)]).all()
+    learned = parts.predictor.predict([Anchor(tree) for tree in forest]).mean
+    assert not np.allclose(learned, [tree.values[0] for tree in forest], atol=1e-3)
+    # From disk, a rule that compares with values gives what the step trained on, up to four decimals.
+    save_trees(tmp_path / "trees.jsonl", forest)
+    for tree, saved in zip(forest, load_trees(tmp_path / "trees.jsonl"), strict=True):
+        trained = parts.credit(tree, tree.values).advantages
+        scores, problem = recompute(saved, rule({"learner": {"credit": "critic"}}))
+        assert problem == ""
+        assert scores[1:] == pytest.approx(trained[1:].tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("credit", "known"), [("group", False), ("critic", True)])
+def test_a_predictor_that_knows_nothing_predicts_no_values_but_those_that_credit_is_compared_with(credit, known):
+    parts = build(Config.resolve(["method=grpo", f"learner.credit={credit}", *SMALL]))
+    _, forest, _ = train_step(parts, 1, 0)
+    assert [tree.values is not None for tree in forest] == [known] * len(forest)

@@ -1,5 +1,6 @@
 """Walks on a small tree by hand, and files: what is saved comes back, damage is named."""
 
+import dataclasses
 import gzip
 import json
 
@@ -10,7 +11,18 @@ from hypothesis import strategies as st
 
 from handmade import bare, fork, plant
 from treeroll.errors import DataError
-from treeroll.tree import ROOT, Node, Origin, RolloutTree, Task, load_trees, save_trees, tree_from_json, tree_to_json
+from treeroll.tree import (
+    ROOT,
+    Node,
+    Origin,
+    RolloutTree,
+    Task,
+    load_trees,
+    save_trees,
+    scan_trees,
+    tree_from_json,
+    tree_to_json,
+)
 
 
 def example():
@@ -70,6 +82,12 @@ def test_extending_leaves_the_tree_as_it_was():
     assert (len(larger.nodes), larger.leaves, larger.children(0)) == (3, (2,), (1,))
 
 
+def test_a_tree_that_grew_has_no_values_for_its_new_nodes_and_says_so_by_having_none():
+    tree = dataclasses.replace(plant(), values=np.array([0.5]))
+    assert bare(tree, 1.0).values is None
+    assert tree.values.tolist() == [0.5]
+
+
 # Files --------------------------------------------------------------------------------------------------------------
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
@@ -106,13 +124,20 @@ def trees(draw):
     size = draw(st.integers(1, 6))
     numbers = [draw(st.integers(0, 2**63)) for _ in range(3)]
     task = Task(draw(TEXT), draw(TEXT), draw(JSON))
-    return RolloutTree(task, tuple(draw(nodes(index)) for index in range(size)), *numbers, draw(st.floats(0, 1)))
+    grown = tuple(draw(nodes(index)) for index in range(size))
+    values = [np.nan if node.is_leaf else draw(st.floats(0, 1)) for node in grown]
+    known = draw(st.none() | st.just(np.array(values)))
+    return RolloutTree(task, grown, *numbers, draw(st.floats(0, 1)), known)
 
 
 def assert_equal(one, other, hidden):
     assert one.task == other.task
     for name in ("policy_version", "seed", "step", "success_at"):
         assert getattr(one, name) == getattr(other, name)
+    assert (one.values is None) == (other.values is None)
+    if one.values is not None:
+        assert other.values.dtype == np.float64
+        np.testing.assert_allclose(one.values, other.values, atol=5.001e-5, rtol=0)
     assert len(one.nodes) == len(other.nodes)
     for a, b in zip(one.nodes, other.nodes, strict=True):
         for name in ("parent", "text", "observation", "reward", "stop_reason", "origin"):
@@ -149,6 +174,42 @@ def test_trees_come_back_from_files_and_equal_trees_give_equal_bytes(tmp_path_fa
     assert [file.name for file in path.parent.iterdir()] == [name]
 
 
+def valued(*values):
+    return dataclasses.replace(bare(plant(), 1.0), values=np.array(values))
+
+
+def test_values_keep_four_decimals_and_come_back_exactly(tmp_path):
+    save_trees(tmp_path / "trees.jsonl", [valued(0.12345678, 1.0, np.nan)])
+    assert '"values":[0.1235,1.0,null],"nodes"' in (tmp_path / "trees.jsonl").read_text()
+    (again,) = load_trees(tmp_path / "trees.jsonl")
+    np.testing.assert_array_equal(again.values, [0.1235, 1.0, np.nan])
+    save_trees(tmp_path / "again.jsonl", [again])
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "trees.jsonl").read_bytes()
+
+
+def test_a_file_of_an_earlier_version_has_no_values(tmp_path):
+    save_trees(tmp_path / "trees.jsonl", [example()])
+    assert "values" not in (tmp_path / "trees.jsonl").read_text()
+    assert load_trees(tmp_path / "trees.jsonl")[0].values is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((0.5, 0.5), "the tree has 2 values and 3 nodes"),
+        ((0.5, np.nan, np.nan), r"node 1 has the predicted value nan; a root or prefix has a probability in \[0, 1\]"),
+        ((1.5, 0.5, np.nan), "node 0 has the predicted value 1.5; a root"),
+        ((0.5, 0.5, 0.5), r"node 2 has the predicted value 0.5; a leaf has none \(null\)"),
+    ],
+)
+def test_values_that_do_not_fit_the_nodes_are_neither_written_nor_read(values, message):
+    with pytest.raises(DataError, match=message):
+        tree_to_json(valued(*values))
+    record = tree_to_json(bare(plant(), 1.0)) | {"values": [None if np.isnan(value) else value for value in values]}
+    with pytest.raises(DataError, match=message):
+        tree_from_json(record)
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     def breaking():
         yield plant()
@@ -180,12 +241,14 @@ def node(**fields):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "Expecting property name"),
+        ("{", r"not JSON \(Expecting property name"),
         ("[]", "not a treeroll tree: format is None, expected 'treeroll-tree/1'"),
         (changed(format="treeroll-tree/9"), "format is 'treeroll-tree/9'"),
         (json.dumps({"format": "treeroll-tree/1"}), r"missing or malformed: KeyError\('task'\)"),
         (changed(task={"name": "a"}), "missing or malformed: TypeError"),
         (changed(step="x"), "missing or malformed: ValueError"),
+        (changed(values=["x"]), "missing or malformed: ValueError"),
+        (changed(values=0.5), "missing or malformed: TypeError"),
         (changed(nodes=[node(sampled=[[0, 3]])]), "missing or malformed: ValueError"),
         (changed(nodes=[node(origin={"why": 1})]), "missing or malformed: TypeError"),
         (changed(nodes=[node(hidden="QQ==")]), "missing or malformed: ValueError"),
@@ -199,6 +262,43 @@ def test_a_damaged_line_is_named(tmp_path, line, message):
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(DataError, match=rf"trees\.jsonl, line 2: .*{message}"):
         load_trees(path)
+
+
+def test_what_stands_beside_damaged_lines_is_read(tmp_path):
+    path = tmp_path / "trees.jsonl"
+    save_trees(path, [plant(), example()])
+    first, second = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([first, b"{", b"\xff", b"", changed(step="x").encode(), second]))
+    trees, problems = scan_trees(path)
+    assert [len(tree.nodes) for tree in trees] == [1, len(example().nodes)]
+    assert [problem.removeprefix(f"{path}, ").split(" (")[0] for problem in problems[:2]] == [
+        "line 2: not JSON",
+        "line 3: not JSON",
+    ]
+    assert problems[2].startswith(f"{path}, line 5: a field of the tree is missing or malformed: ")
+    assert len(problems) == 3
+    with pytest.raises(DataError, match="line 2: not JSON"):
+        load_trees(path)
+
+
+def test_what_stands_before_a_cut_end_is_read(tmp_path):
+    path = tmp_path / "trees.jsonl.gz"
+    save_trees(path, [example()] * 3)
+    path.write_bytes(path.read_bytes()[:-12])  # the checksum and the end of the data
+    trees, problems = scan_trees(path)
+    assert 0 < len(trees) <= 3
+    assert problems == [f"{path}: cut short after line {len(trees)}"]
+    with pytest.raises(DataError, match="cut short after line"):
+        load_trees(path)
+
+
+def test_no_line_of_a_file_with_a_wrong_checksum_is_trusted(tmp_path):
+    path = tmp_path / "trees.jsonl.gz"
+    save_trees(path, [example()] * 3)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+    with pytest.raises(DataError, match="damaged: CRC check failed"):
+        scan_trees(path)
 
 
 def test_a_damaged_file_is_named(tmp_path):

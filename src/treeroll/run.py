@@ -79,7 +79,8 @@ def _steps(parts: Parts, folder: RunFolder, go_on: str, done: int, carried: floa
                 if kept < step and is_finite(parts):
                     _keep(parts, folder, step, carried)
                     kept = step
-                raise type(error)(f"{error}. Kept: {kept} steps in {folder.path}. Go on with: {go_on}") from error
+                steps = f"{kept} step{'' if kept == 1 else 's'}"
+                raise type(error)(f"{error}. Kept: {steps} in {folder.path}. Go on with: {go_on}") from error
             step += 1
             if step % config.evaluation.every == 0 or step == config.steps:
                 view.status("evaluating")

@@ -9,7 +9,7 @@ trees -(credit)-> advantages [node] -(rows)-> update -> new policy
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any],
       carried: what earlier steps left unspent, in the unit of the budget; below 0 where turns or tokens were overspent.
 
     Returns:
-      The metrics record, the trees, and what this step leaves unspent: in turns or tokens at most one step's budget.
+      The metrics record, the trees with their predicted `values`, and what this step leaves unspent: in turns or
+      tokens at most one step's budget.
     """
     engine, predictor, learner = parts.engine, parts.predictor, parts.config.learner
     budget, unit = parts.config.budget.amount + carried, parts.config.budget.unit
@@ -46,6 +47,7 @@ def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any],
         anchors = [Anchor(tree, node) for tree in forest for node in (0, *tree.prefixes)]
         prediction = predictor.predict(anchors)
         scores = metrics.predictor_group(anchors, prediction, unit=unit, informed=predictor.informed)
+        told = predictor.informed or parts.credit.needs_values or len(set(prediction.mean.tolist())) > 1
     engine.release()
     _check_sampled(forest)
     with parts.clock.phase("update"):
@@ -70,6 +72,8 @@ def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any],
         "predictor": scores,
         "update": asdict(stats),
     }
+    if told:  # a predictor that tells no two anchors apart, and on which nothing relies, has predicted nothing
+        forest = [replace(tree, values=value) for tree, value in zip(forest, values, strict=True)]
     return metrics.jsonable(record), forest, left
 
 

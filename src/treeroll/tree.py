@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,9 @@ class RolloutTree:
     step: int = 0
     success_at: float = 0.5
     """A leaf counts as a success when its reward is at least this (see METHOD: graded scores are cut)."""
+    values: NDArray[np.float64] | None = None
+    """[n_nodes] success probability in [0, 1] at the root and each prefix, as predicted before the predictor learned
+    from this step; NaN at leaves. None where nobody predicted, and in files of earlier versions."""
 
     @cached_property
     def _children(self) -> tuple[tuple[int, ...], ...]:
@@ -191,8 +194,11 @@ class RolloutTree:
         return np.concatenate([self.nodes[i].token_ids for i in self.path(index)])
 
     def extend(self, nodes: Iterable[Node]) -> RolloutTree:
-        """Returns a new tree with more nodes; this one stays as it is."""
-        return replace(self, nodes=(*self.nodes, *nodes))
+        """Returns a new tree with more nodes; this one stays as it is.
+
+        The new one has no `values`: nobody has predicted anything at the new nodes.
+        """
+        return replace(self, nodes=(*self.nodes, *nodes), values=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +224,15 @@ class Anchor:
 
 
 def tree_to_json(tree: RolloutTree, *, hidden: bool = False) -> dict[str, Any]:
-    """Returns a tree as JSON values. Hidden states are left out unless asked for (float16, base64)."""
+    """Returns a tree as JSON values. Hidden states are left out unless asked for (float16, base64).
+
+    Log-probabilities keep 6 decimals, predicted values 4 (null at leaves; no key where there are none).
+
+    Raises:
+      DataError: the values do not fit the nodes.
+    """
+    _check_values(tree)
+    values = {} if tree.values is None else {"values": _values_to_json(tree.values)}
     return {
         "format": FORMAT,
         "task": {"id": tree.task.id, "prompt": tree.task.prompt, "data": dict(tree.task.data)},
@@ -226,6 +240,7 @@ def tree_to_json(tree: RolloutTree, *, hidden: bool = False) -> dict[str, Any]:
         "seed": tree.seed,
         "step": tree.step,
         "success_at": tree.success_at,
+        **values,
         "nodes": [_node_to_json(node, hidden=hidden) for node in tree.nodes],
     }
 
@@ -234,7 +249,8 @@ def tree_from_json(record: Mapping[str, Any]) -> RolloutTree:
     """Returns the tree that `tree_to_json` wrote.
 
     Raises:
-      DataError: a field is missing or has another type, or a parent does not come before its child.
+      DataError: a field is missing or has another type, a parent does not come before its child, or the values do
+        not fit the nodes.
     """
     found = record.get("format") if isinstance(record, Mapping) else None
     if found != FORMAT:
@@ -247,6 +263,7 @@ def tree_from_json(record: Mapping[str, Any]) -> RolloutTree:
             seed=int(record["seed"]),
             step=int(record["step"]),
             success_at=float(record["success_at"]),
+            values=_values_from_json(record.get("values")),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"a field of the tree is missing or malformed: {error!r}") from error
@@ -255,6 +272,7 @@ def tree_from_json(record: Mapping[str, Any]) -> RolloutTree:
     for index, node in enumerate(tree.nodes):
         if node.parent != -1 if index == 0 else not 0 <= node.parent < index:
             raise DataError(f"node {index} names parent {node.parent}; a parent must come before its child")
+    _check_values(tree)
     return tree
 
 
@@ -286,27 +304,46 @@ def load_trees(path: str | os.PathLike[str]) -> list[RolloutTree]:
 
 def iter_trees(path: str | os.PathLike[str]) -> Iterator[RolloutTree]:
     """Yields the trees of a JSONL file one by one; errors as in `load_trees`."""
-    path = Path(path)
+    for found in _read(Path(path)):
+        if isinstance(found, DataError):
+            raise found
+        yield found
+
+
+def scan_trees(path: str | os.PathLike[str]) -> tuple[list[RolloutTree], list[str]]:
+    """Returns the readable trees of a JSONL file and a sentence on each line that is not, or on an end that was cut.
+
+    Raises:
+      DataError: the file is missing, or damaged so that none of its lines can be trusted.
+    """
+    found = list(_read(Path(path)))
+    trees = [one for one in found if isinstance(one, RolloutTree)]
+    return trees, [str(one) for one in found if isinstance(one, DataError)]
+
+
+def _read(path: Path) -> Iterator[RolloutTree | DataError]:
+    """Yields the tree of each line, or what is wrong with the line; errors as in `scan_trees`."""
+    number = 0
     try:
-        with _open(path) as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield _tree_from_line(line, f"{path}, line {number}")
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise DataError(f"{path}: damaged or cut short: {error}") from error
+    except EOFError:
+        yield DataError(f"{path}: cut short after line {number}")
+    except (OSError, zlib.error) as error:
+        raise DataError(f"{path}: damaged: {error}") from error
 
 
-def _open(path: Path) -> TextIO:
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-
-
-def _tree_from_line(line: str, where: str) -> RolloutTree:
+def _tree_from_line(line: bytes, where: str) -> RolloutTree | DataError:
     try:
-        return tree_from_json(json.loads(line))
-    except (DataError, ValueError) as error:
-        raise DataError(f"{where}: {error}") from error
+        return tree_from_json(json.loads(line.decode()))
+    except DataError as error:
+        return DataError(f"{where}: {error}")
+    except ValueError as error:
+        return DataError(f"{where}: not JSON ({error})")
 
 
 def _node_to_json(node: Node, *, hidden: bool) -> dict[str, Any]:
@@ -347,6 +384,29 @@ def _node_from_json(record: Mapping[str, Any]) -> Node:
         origin=Origin(**record["origin"]),
         hidden=None if hidden is None else np.frombuffer(base64.b64decode(hidden), "<f2").astype(np.float32),
     )
+
+
+def _values_to_json(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 4) for value in values]
+
+
+def _values_from_json(found: Iterable[float | None] | None) -> NDArray[np.float64] | None:
+    if found is None:
+        return None
+    return np.array([np.nan if value is None else float(value) for value in found], dtype=np.float64)
+
+
+def _check_values(tree: RolloutTree) -> None:
+    """Raises `DataError` where predicted values do not belong to a tree's nodes."""
+    values = tree.values
+    if values is None:
+        return
+    if len(values) != len(tree.nodes):
+        raise DataError(f"the tree has {len(values)} values and {len(tree.nodes)} nodes; each node has one")
+    for index, (value, node) in enumerate(zip(values, tree.nodes, strict=True)):
+        if not (np.isnan(value) if node.is_leaf else 0 <= value <= 1):
+            rule = "a leaf has none (null)" if node.is_leaf else "a root or prefix has a probability in [0, 1]"
+            raise DataError(f"node {index} has the predicted value {value:g}; {rule}")
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[list[int]]:

@@ -1,7 +1,9 @@
 """The tree viewer as a reader uses it, in headless Chromium."""
 
+import dataclasses
 import re
 
+import numpy as np
 import viewer_runs
 from playwright.sync_api import expect
 
@@ -234,3 +236,25 @@ def test_credit_that_cannot_be_known_is_said_not_invented(visit, tmp_path):
     page = visit(write_report(viewer_runs.small_run(tmp_path / "run", credit="critic")))
     expect(page.locator(".tv-problem")).to_contain_text("'critic' compares with the predicted success")
     assert page.locator(".tv-credit").all_inner_texts() == ["\u00b7"] * 6
+
+
+def test_the_success_predicted_at_every_turn_is_shown(visit, tmp_path, keep):
+    values = np.array([0.4, 0.8, np.nan, 0.65, np.nan, np.nan, np.nan])
+    tree = dataclasses.replace(viewer_runs.branched("Lyon", 1), values=values)
+    page = visit(write_report(viewer_runs.write_run(tmp_path / "run", {1: [tree]}, credit="critic")))
+    assert page.locator(".tv-chance").all_inner_texts() == ["0.80", "0.65"]  # nodes 1 and 3; the others end
+    expect(page.locator(".tv-legend")).to_contain_text("at the right: success predicted after the turn")
+    # Critic: what became of the turn's own rollout, less what was predicted before it.
+    assert page.locator(".tv-credit").all_inner_texts() == [
+        "+0.60", "+0.20", "\u22120.40", "\u22120.65", "+0.35", "\u22120.65",
+    ]  # fmt: skip
+    line(page, 1).locator(".tv-said").click()
+    expect(line(page, 1).locator(".tv-detail")).to_contain_text("predicted success0.80")
+    keep(page, "values")
+
+
+def test_where_an_older_file_holds_no_prediction_it_is_said(visit, small):
+    page = visit(small)
+    line(page, 1).locator(".tv-said").click()
+    expect(line(page, 1).locator(".tv-detail")).to_contain_text("not saved: no budget was spent here")
+    assert page.locator(".tv-chance").all_inner_texts() == ["0.70"]  # node 3, where continuations were sampled

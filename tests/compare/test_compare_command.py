@@ -118,6 +118,27 @@ def test_runs_that_fail_are_named_at_the_end(options, tmp_path, capsys, monkeypa
     assert "no run is finished yet" in said
 
 
+def test_a_finished_run_that_was_damaged_is_run_anew_and_says_so(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(processes, "WORKER", stand_ins.straight)
+    out = tmp_path / "out"
+    words = ["compare", "--methods", "grpo", "--seeds", "1", "--steps", "1", "--no-pair", "--out", str(out), *options]
+    assert cli.main(words) == 0
+    metrics = out / "runs" / "atlas" / "grpo" / "seed-0" / "metrics.jsonl"
+    whole = metrics.read_text()
+    capsys.readouterr()
+    metrics.write_text(whole[:-10])
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"atlas grpo seed 0: damaged: run anew ({metrics}, line 2: not JSON (")
+    assert metrics.read_text() == whole
+
+
+def test_one_run_that_fails_is_one_run(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(processes, "WORKER", stand_ins.broken)
+    error, _ = fails(capsys, "--methods", "grpo", "--seeds", "1", "--out", tmp_path / "out", *options, "--no-pair")
+    assert error.startswith("1 run failed; the others are in ")
+
+
 def test_the_table_again_from_files_alone(tmp_path, capsys, page):
     root = comparison(tmp_path / "there", {"grpo": [0.5, 0.75], "trace": [0.75, 1.0]})
     metrics = root / "runs" / "atlas" / "grpo" / "seed-1" / "metrics.jsonl"
@@ -127,7 +148,7 @@ def test_the_table_again_from_files_alone(tmp_path, capsys, page):
     assert lines[0].startswith("problem: runs/atlas/grpo/seed-1/metrics.jsonl, line 4: not JSON")
     assert lines[1:] == [
         "atlas grpo: 0.625 at equal tokens, 2 seeds",
-        "atlas trace: 0.875 at equal tokens, 2 seeds  +0.250 against grpo [+0.250, +0.250]",
+        "atlas trace: 0.875 at equal tokens, 2 seeds  +0.250 against grpo",  # 2 seeds have no interval
         str(root / "comparison.json"),
         str(root / "comparison.md"),
         str(root / "report.html"),

@@ -55,10 +55,28 @@ def test_finished_runs_are_not_repeated(jobs):
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(jobs):
     failures, said = run(jobs("1,0"), slots=1)
-    assert [(one.job.name, one.said) for one in failures] == [("atlas grpo seed 1", "treeroll: error: it broke")]
+    assert [(one.job.name, one.said) for one in failures] == [("atlas grpo seed 1", "it broke")]
     assert failures[0].job.log.read_text() == "treeroll: error: it broke\n"
-    assert "0/2 atlas grpo seed 1: failed after step 0: treeroll: error: it broke" in said
+    assert "0/2 atlas grpo seed 1: failed after step 0: it broke\n" in said
     assert "1/2 atlas grpo seed 0: held-out" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("treeroll: error: the model's loss is NaN", "the model's loss is NaN"),
+        (
+            "treeroll: error: NaN. Kept: 1 step in a/b. Go on with: treeroll train --resume 'a/b'",
+            "NaN. Kept: 1 step in a/b.",
+        ),
+        ("treeroll: error: Kept: it. Make room, then go on with: treeroll train --resume a", "Kept: it. Make room"),
+        ("MemoryError", "MemoryError"),
+    ],
+)
+def test_the_last_words_of_a_run_do_not_say_how_to_go_on_with_it_alone(tmp_path, line, said):
+    log = tmp_path / "log"
+    log.write_text(f"before\n{line}\n\n")
+    assert processes._last_words(log) == said
 
 
 def test_stopping_asks_all_runs_and_starts_no_other(jobs):
@@ -133,7 +151,7 @@ def test_fresh_processes_where_there_are_no_forks(jobs, monkeypatch):
     stopping = lambda: waits.progress()[0] == 1  # noqa: E731
     with locked(ends.folder.parents[3]) as lock:
         failures, said = run([ends, breaks, waits], stopping, slots=1, lock=lock)
-    assert [(one.job, one.said) for one in failures] == [(breaks, "treeroll: error: it broke")]
+    assert [(one.job, one.said) for one in failures] == [(breaks, "it broke")]
     assert ends.finished
     assert said.endswith("atlas grpo seed 2: stopped after step 1\n")
 

@@ -83,17 +83,17 @@ def test_sweeps():
 def test_grpo_is_shown_at_the_group_size_and_the_number_of_tasks_of_small_groups(plan):
     """128 rollouts: 16 tasks in groups of 8, and 32 in groups of 4, as small as TRACE's may be."""
     made, notes = plan()
-    assert names(made) == ["trace", "grpo", "grpo:budget.group=4"]
+    assert names(made) == ["trace", "grpo", "grpo-4"]
     assert made.reference == "grpo"
     assert len(notes) == 1
-    assert "added grpo:budget.group=4" in notes[0]
+    assert "added grpo-4" in notes[0]
     configs = [resolved(made, made.worlds[0], arm, 0) for arm in made.arms[1:]]
     assert [config.pool(10**6) for config in configs] == [16, 32]
 
 
 def test_the_partner_has_the_groups_that_trace_may_have(plan):
-    assert names(plan("trace:budget.min_group=2,grpo")[0])[-1] == "grpo:budget.group=2"
-    assert names(plan("grpo")[0]) == ["grpo", "grpo:budget.group=4"]
+    assert names(plan("trace:budget.min_group=2,grpo")[0])[-1] == "grpo-2"
+    assert names(plan("grpo")[0]) == ["grpo", "grpo-4"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_worlds_may_have_budgets_of_their_own(plan):
 def test_arms_worlds_and_seeds_may_be_added(plan, tmp_path):
     plan("trace,grpo", seeds="2")[0].save(tmp_path)
     made, _ = plan("pcl", seeds="1,5", envs="far=atlas", pair=False)
-    assert names(made) == ["trace", "grpo", "grpo:budget.group=4", "pcl"]
+    assert names(made) == ["trace", "grpo", "grpo-4", "pcl"]
     assert made.seeds == (0, 1, 5)
     assert [world.name for world in made.worlds] == ["atlas", "far"]
     assert made.reference == "grpo"
@@ -186,6 +186,41 @@ def test_jobs_of_a_sweep_and_what_it_chose(plan, tmp_path):
     assert [(job.name, job.config.learner.learning_rate) for job in chosen] == [("atlas trace seed 0", 0.002)]
 
 
+def test_close_rates_have_runs_of_their_own(plan, tmp_path):
+    rates = (0.0010000001, 0.0010000002)
+    made, _ = plan("grpo", pair=False, sweep=",".join(map(repr, rates)), sweep_seeds=1)
+    jobs = sweeping(tmp_path, made)
+    assert [job.config.learner.learning_rate for job in jobs] == list(rates)
+    assert [job.folder.parent.name for job in jobs] == ["rate-0.0010000001", "rate-0.0010000002"]
+    assert len({job.name for job in jobs}) == 2
+
+
+def test_a_damaged_run_is_run_anew(plan, tmp_path):
+    """Finished, so without checkpoints; then its last record was damaged."""
+    made, _ = plan("grpo", pair=False, seeds="1", options=["steps=1"])
+    (job,) = reported(tmp_path, made)
+    folder = RunFolder.create(job.folder, job.config.to_dict())
+    for step in (0, 1):
+        folder.append_metrics({"step": step})
+    assert job.damage is None
+    metrics = job.folder / "metrics.jsonl"
+    metrics.write_text('{"step":0}\n{"step":')
+    folder.checkpoint(1).mkdir(parents=True)
+    assert (job.damage, job.arguments()[0]) == (None, "resume")  # it goes on from there
+    folder.checkpoint(1).rmdir()
+    assert job.damage.startswith(f"{metrics}, line 2: not JSON (")
+    assert job.arguments()[0] == "start"
+    assert not job.folder.exists()
+    assert job.damage is None
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_is_not_damaged(plan, tmp_path):
+    made, _ = plan("grpo", pair=False, seeds="1", options=["steps=2"])
+    (job,) = reported(tmp_path, made)
+    RunFolder.create(job.folder, job.config.to_dict()).append_metrics({"step": 0})
+    assert (job.damage, job.arguments()[0]) == (None, "resume")
+
+
 def test_a_run_of_other_options_is_named(plan, tmp_path):
     made, _ = plan("grpo", pair=False, options=["steps=3"])
     first, second = reported(tmp_path, made)
@@ -209,3 +244,10 @@ def test_what_a_finished_run_keeps(plan, tmp_path):
         job.tidy()
         assert [int(path.name[5:9]) for path in sorted((job.folder / "trees").iterdir())] == left
         assert not (job.folder / "checkpoints").exists()
+
+
+def test_a_partner_of_an_earlier_version_keeps_its_name(plan, tmp_path):
+    plan("grpo,grpo:budget.group=4")[0].save(tmp_path)
+    made, notes = plan("trace,grpo")
+    assert names(made) == ["grpo", "grpo:budget.group=4", "trace"]
+    assert notes == []

@@ -1,3 +1,4 @@
+import gzip
 import math
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -73,6 +74,15 @@ def test_nothing_exceeds_the_bound():
         assert sum(known[group] for known, group in zip(gains, plan, strict=True)) <= best(gains, sum(plan)) + 1e-12
 
 
+def test_a_record_that_stopped_once_it_was_mixed_is_biased():
+    """Why such are left out: drawn until mixed, at most 3 times, a task of 1/2 reads 2/3 for a pair's 1/2."""
+    grown = {(1, 0): 1 / 4, (0, 1): 1 / 4, (1, 1, 0): 1 / 8, (0, 0, 1): 1 / 8, (1, 1, 1): 1 / 8, (0, 0, 0): 1 / 8}
+    read = sum(chance * mixed_share(Record(len(run), sum(run)), 2) for run, chance in grown.items())
+    assert read == pytest.approx(2 / 3)
+    fixed = [mixed_share(Record(3, sum(run)), 2) for run in np.ndindex(2, 2, 2)]
+    assert np.mean(fixed) == pytest.approx(1 / 2)
+
+
 # Views --------------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +133,7 @@ def test_stage_1_by_hand():
 def test_what_was_planned_beyond_the_record_is_cut():
     tally = roots(UniformRoots(4), [flat(1, 0), flat(1, 0), named(flat(1, 0, 0, 0), "other")], ConstantPredictor())
     assert (tally.planned, tally.judged, tally.cut, tally.anchors) == (4, 2, 0.5, 1)
+    assert not tally.comparable
     assert tally.found == 1
     assert tally.informed == 0
 
@@ -146,6 +157,7 @@ def test_stage_2_by_hand():
     right = prefixes(TracePrefixes(), continued(), Told({"flips": 0.9, "stays": 0.01}))
     assert (right.judged, right.anchors, right.found, right.share) == (2, 1, 1, 1)
     assert right.predicted == pytest.approx([1 - 0.1**2])
+    assert right.realised == [1]
     wrong = prefixes(TracePrefixes(), continued(), Told({"flips": 0.01, "stays": 0.9}))
     assert (wrong.found, wrong.share) == (0, 0)
     assert wrong.predicted == pytest.approx([0.99])  # the optimiser's curse: expected 0.99, found 0
@@ -153,8 +165,25 @@ def test_stage_2_by_hand():
 
 def test_random_prefixes_predict_nothing():
     tally = prefixes(RandomPrefixes(1), continued(), ConstantPredictor())
-    assert (tally.anchors, tally.found, tally.predicted) == (2, 0.5, [])
+    assert (tally.anchors, tally.found, tally.predicted, tally.realised) == (2, 0.5, [], [])
     assert tally.share == 0.5  # the bound takes both of the one that flips
+
+
+def test_predicted_and_realised_flips_are_of_the_same_steps():
+    """A step in which the predictor is cold predicts no flips; what is found there is no outcome of a prediction."""
+    tally, rule = Tally(), TracePrefixes(cold_continuations=1)
+    for forecaster in (ConstantPredictor(), Told({"flips": 0.9, "stays": 0.01})):
+        rng = np.random.default_rng(0)
+        judge_prefixes(rule, continued(), forecaster, rng=rng, share=0.5, tally=tally)
+    assert (tally.steps, tally.informed) == (2, 1)
+    assert (tally.anchors, tally.found) == (2 + 1, 0.5 + 1)  # cold: one of each prefix; then both of the one
+    assert tally.predicted == pytest.approx([0.99])
+    assert tally.realised == [1]
+
+
+@pytest.mark.parametrize(("judged", "comparable"), [(9, True), (8, False)])
+def test_a_tenth_of_a_plan_may_be_cut(judged, comparable):
+    assert Tally(planned=10, judged=judged).comparable == comparable
 
 
 def test_without_continuations_there_is_nothing_to_judge():
@@ -188,4 +217,16 @@ def test_a_damaged_file_is_left_out_and_named(tmp_path):
     problems = []
     assert [(step, len(trees)) for step, trees in forests(tmp_path, problems)] == [(2, 1)]
     assert len(problems) == 1
-    assert "step-0001.jsonl.gz: damaged or cut short" in problems[0]
+    assert "step-0001.jsonl.gz: damaged: " in problems[0]
+    assert problems[0].endswith("; the step is left out")
+
+
+def test_trees_beside_a_damaged_line_are_judged(tmp_path):
+    file = tmp_path / "trees" / "step-0001.jsonl.gz"
+    save_trees(file, [flat(1), flat(0)])
+    file.write_bytes(gzip.compress(b"{\n" + gzip.decompress(file.read_bytes())))
+    problems = []
+    assert [(step, len(trees)) for step, trees in forests(tmp_path, problems)] == [(1, 2)]
+    (problem,) = problems
+    assert problem.startswith(f"{file}, line 1: not JSON (")
+    assert problem.endswith("; the rest of the step is judged")

@@ -4,17 +4,19 @@ import pytest
 
 from comparison_runs import ATLAS, comparison, record, straight, write_run
 from treeroll import comparison as compared
-from treeroll.comparison import COLUMNS, Arm, World
+from treeroll.comparison import COLUMNS, Arm, World, table
 from treeroll.comparison.outcomes import is_finished, read_outcome
 from treeroll.comparison.plan import read_plan, run_path, slug, sweep_path
 from treeroll.comparison.sweep import best_rate, tried
 from treeroll.errors import DataError
 
 OUTLINE = {
-    "about", "options", "unit", "reference", "envs", "target", "columns", "arms", "pooled", "sweep", "problems",
+    "about", "options", "unit", "reference", "seeds", "envs", "target", "columns", "arms", "pooled", "sweep",
+    "problems",
 }  # fmt: skip
 ENTRY = {
-    "env", "name", "method", "options", "learning_rate", "seeds", "runs", "values", "mean", "low", "high", "difference",
+    "env", "name", "method", "bound", "options", "learning_rate", "seeds", "runs", "values", "mean", "low", "high",
+    "difference", "headline",
 }  # fmt: skip
 
 
@@ -39,14 +41,15 @@ def test_the_outline_is_what_the_report_reads(root):
         assert arm["values"].keys() == arm["mean"].keys() == arm["low"].keys() == arm["difference"].keys() == keys
         assert all(len(values) == len(arm["seeds"]) == 2 for values in arm["values"].values())
     assert found["problems"] == []
+    assert found["seeds"] == [0, 1]
 
 
 def test_means_and_paired_differences(root):
     found = compared.summarise(root)
     trace, grpo = entry(found, "trace"), entry(found, "grpo")
     assert trace["runs"] == ["runs/atlas/trace/seed-0", "runs/atlas/trace/seed-1"]
-    assert (grpo["mean"]["final"], grpo["low"]["final"], grpo["high"]["final"]) == (0.625, 0.5, 0.75)
-    assert trace["difference"]["final"] == {"mean": 0.25, "low": 0.25, "high": 0.25}
+    assert (grpo["mean"]["final"], grpo["low"]["final"], grpo["high"]["final"]) == (0.625, None, None)
+    assert trace["difference"]["final"] == {"mean": 0.25, "low": None, "high": None, "seeds": 2, "each": (0.25, 0.25)}
     assert grpo["difference"]["final"] is None  # to itself
     assert trace["values"]["effective_ratio"] == pytest.approx([0.15, 0.15])
     assert trace["values"]["root_skill"] == [0.2, 0.2]  # null in the first step
@@ -79,6 +82,53 @@ def test_equal_tokens_are_those_of_the_run_that_sampled_least(root):
     assert entry(found, "grpo")["values"]["success_rollouts"] == pytest.approx([0.5, 0.75])
 
 
+def test_five_seeds_have_intervals_and_those_of_a_headline_are_wider(tmp_path):
+    """Differences of .1, .2, .3, .4, .5: mean .3, standard error sqrt(.025/5), t of 4 degrees of freedom 2.7764."""
+    ends = {"grpo": [0.4] * 5, "trace": [0.5, 0.6, 0.7, 0.8, 0.9]}
+    alone = entry(compared.summarise(comparison(tmp_path / "one", ends)), "trace")
+    half = 2.776445 * 0.005**0.5
+    assert alone["headline"]["final"]["low"] == pytest.approx(0.3 - half)
+    assert 0.1 < alone["difference"]["final"]["low"] < 0.2
+    many = ends | {name: [0.5] * 5 for name in ("pcl", "vip", "gps")}
+    among = entry(compared.summarise(comparison(tmp_path / "more", many)), "trace")
+    assert among["difference"] == alone["difference"]
+    assert among["headline"]["final"]["low"] < alone["headline"]["final"]["low"] - 0.05
+
+
+def test_an_arm_that_never_learns_is_a_word_in_json(tmp_path):
+    found = compared.write(comparison(tmp_path, {"grpo": [0.4] * 5, "trace": [0.6] * 5}))
+    assert entry(found, "trace")["mean"]["efficiency"] == "inf"
+    assert "\u221e [\u221e, \u221e]" in (tmp_path / "comparison.md").read_text()
+    assert json.loads((tmp_path / "comparison.json").read_text()) == found
+
+
+def test_an_arm_that_the_oracle_tells_is_a_bound_and_no_rival(tmp_path):
+    root = comparison(tmp_path, {"grpo": [0.4] * 5, "trace": [0.5, 0.6, 0.7, 0.8, 0.9], "trace-oracle": [0.9] * 5})
+    for seed in range(5):
+        path = root / run_path(ATLAS, Arm("trace-oracle", "trace-oracle"), seed) / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"predictor": {"name": "oracle"}}))
+    found = compared.write(root)
+    assert [arm["bound"] for arm in found["arms"]] == [False, False, True]
+    half = 2.776445 * 0.005**0.5  # as for one arm
+    assert entry(found, "trace")["headline"]["final"]["low"] == pytest.approx(0.3 - half)
+    assert "| `trace-oracle` (bound, probes not charged) | 5 |" in (root / "comparison.md").read_text()
+
+
+def test_a_predictor_that_never_informs_is_not_judged(root):
+    path = root / run_path(ATLAS, Arm("grpo", "grpo"), 0) / "metrics.jsonl"
+    told = {"informed": False, "root_skill": -0.4, "flips_realised": 0.25}
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(one | ({"predictor": told} if one["step"] else {})) + "\n" for one in records))
+    values = entry(compared.summarise(root), "grpo")["values"]
+    assert values["root_skill"] == [None, 0.2]
+    assert values["flips_realised"] == [0.25, None]
+
+
+def test_what_runs_cost_has_no_better():
+    none = {column.key for column in COLUMNS if column.better == "none"}
+    assert none >= {"cpu", "wall", "computed", "cpu_sample", "tokens"}
+
+
 def test_options_in_common_and_of_each(tmp_path):
     root = comparison(tmp_path, {"grpo": [0.5], "trace": [0.5]})
     path = root / run_path(ATLAS, Arm("trace", "trace"), 0) / "config.json"
@@ -87,6 +137,7 @@ def test_options_in_common_and_of_each(tmp_path):
     path.write_text(json.dumps(config))
     found = compared.summarise(root)
     assert found["options"] == {"steps": 2}
+    assert found["problems"] == []
     assert entry(found, "trace")["options"] == {"learner.learning_rate": 0.002}
     assert entry(found, "trace")["learning_rate"] == 0.002
 
@@ -97,7 +148,8 @@ def test_worlds_together(tmp_path):
     assert found["envs"] == ["atlas", "far"]
     (pooled,) = found["pooled"]
     assert pooled["name"] == "trace"
-    assert pooled["difference"]["final"] == {"mean": 0.25, "low": 0.25, "high": 0.25}
+    assert pooled["difference"]["final"] == {"mean": 0.25, "low": None, "high": None, "seeds": 2, "each": []}
+    assert pooled["headline"]["final"]["mean"] == 0.25
     assert pooled["difference"]["efficiency"] is None
     assert "## Difference to grpo, all worlds" in (tmp_path / "comparison.md").read_text()
 
@@ -138,7 +190,10 @@ def test_runs_that_are_not_finished_are_left_out_and_named(root):
     ]
     assert found["problems"][-1].endswith("step 1 of 2, not finished; the run is left out")
     assert [arm["seeds"] for arm in found["arms"]] == [[0], [0]]
-    assert entry(found, "trace")["difference"]["final"] == {"mean": 0.25, "low": None, "high": None}
+    gap = entry(found, "trace")["difference"]["final"]
+    assert (gap["mean"], gap["low"], gap["seeds"]) == (0.25, None, 1)
+    compared.write(root)
+    assert "| `trace` | 1 of 2 |" in (root / "comparison.md").read_text()
 
 
 def test_an_evaluation_that_says_nothing_is_named(tmp_path):
@@ -158,6 +213,25 @@ def test_runs_of_one_arm_must_have_its_options(root):
     path = root / run_path(ATLAS, Arm("grpo", "grpo"), 1) / "config.json"
     path.write_text(path.read_text().replace("0.001", "0.5"))
     assert compared.summarise(root)["problems"] == ["grpo on atlas: its runs differ in learner.learning_rate"]
+
+
+def test_an_option_that_an_older_run_lacks_is_no_difference(tmp_path):
+    root = comparison(tmp_path, {"grpo": [0.5, 0.5], "trace": [0.5, 0.5]})
+    for seed in range(2):
+        path = root / run_path(ATLAS, Arm("trace", "trace"), seed) / "config.json"
+        config = json.loads(path.read_text()) | ({"budget": {"worth": 0.0}, "zeal": 1, "amount": 1} if seed else {})
+        path.write_text(json.dumps(config))
+    found = compared.summarise(root)
+    assert found["problems"] == []
+    assert found["options"]["budget.worth"] == 0.0
+    assert entry(found, "trace")["options"] == {}
+
+
+def test_differences_between_runs_are_named_in_order(root):
+    for seed in range(2):
+        path = root / run_path(ATLAS, Arm("trace", "trace"), seed) / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | dict.fromkeys("zcbay", seed)))
+    assert [said[-1] for said in compared.summarise(root)["problems"]] == list("abcyz")
 
 
 def test_nothing_run_yet(tmp_path):
@@ -223,5 +297,28 @@ def test_the_page_says_what_was_measured(root):
     compared.write(root)
     page = (root / "comparison.md").read_text()
     assert "Target: held-out success of 0.625." in page
-    assert "| `trace` | +0.250 [+0.250, +0.250] |" in page
-    assert "0.625 [0.500, 0.750]" in page
+    assert "| `trace` | +0.250 (+0.250; +0.250) |" in page
+    assert "0.625 (0.500; 0.750)" in page
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((0.066, 0.04, 0.09), "+0.066 [+0.040, +0.090]"),
+        ((0.0004, -0.0002, 0.001), "+0.0004 [-0.0002, +0.0010]"),
+        ((0.0, 0.0, 0.0), "0"),
+        ((0.0, -0.25, 0.25), "+0.000 [-0.250, +0.250]"),
+        ((0.5, None, None), "+0.500 (3 seeds)"),
+        ((None, None, None), "-"),
+    ],
+)
+def test_differences_keep_two_digits(numbers, words):
+    assert table.cell(numbers, 3, sign=True, seeds=3) == words
+
+
+def test_small_numbers_keep_two_digits():
+    assert table.cell((0.04, 0.03, 0.05), 0) == "0.040 [0.030, 0.050]"
+    assert table.cell((12345.6, None, None), 0) == "12,346"
+    assert table.cell((0.0, 0.0, 0.0), 2) == "0.00 [0.00, 0.00]"
+    assert table.cell((0.5, None, None), 3, each=[0.25, 0.75, None]) == "0.500 (0.250; 0.750)"
+    assert table.cell((-0.0003, None, None), 3, each=[0.0125, -0.0131]) == "-0.000 (0.013; -0.013)"

@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 
 HOSTILE = "</div></details><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7*7 }} \x00\x1b[2J \ud800 \u202e"
-VOID = {"meta", "img", "br", "link", "input", "hr"}
+VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 
 
 class Outline(HTMLParser):

@@ -10,16 +10,20 @@ def test_seeds_are_interpolated_where_all_have_points():
     assert found.mean == pytest.approx([0.1, 0.45, 0.8])
 
 
-def test_of_two_seeds_the_interval_goes_from_one_to_the_other():
-    """A quarter of the resamples holds one seed alone, which the tails of 2.5 % reach."""
-    found = band([[(0, 0.0), (1, 0.2)], [(0, 0.4), (1, 0.6)]])
-    assert found.low == pytest.approx([0.0, 0.2])
-    assert found.high == pytest.approx([0.4, 0.6])
+def test_the_interval_is_that_of_the_table():
+    """Of four seeds at 0 and one at 5, as for `mean_interval`; and the same, 1 higher."""
+    found = band([[(0, 0.0), (1, 1.0)]] * 4 + [[(0, 5.0), (1, 6.0)]])
+    assert found.mean == pytest.approx([1.0, 2.0])
+    assert found.low == pytest.approx([0.0, 1.0])
+    assert found.high == pytest.approx([4.0, 5.0])
 
 
-def test_one_seed_has_no_interval():
+def test_few_seeds_have_no_interval_but_their_own_curves():
     found = band([[(0, 0.5)]])
     assert (found.low, found.high, found.mean.tolist()) == (None, None, [0.5])
+    found = band([[(0, 0.0), (1, 0.25)], [(0, 0.5), (1, 0.75)]])
+    assert (found.low, found.high) == (None, None)
+    assert found.seeds.tolist() == [[0.0, 0.25], [0.5, 0.75]]
 
 
 def test_seeds_that_share_no_place_have_no_mean():

@@ -4,9 +4,11 @@ import gzip
 import numpy as np
 import pytest
 
-from treeroll.report import calibration
+from handmade import bare, fork, plant
+from treeroll.report import calibration, figures
 from treeroll.report.calibration import Calibration, bins
-from treeroll.tree import RolloutTree, load_trees, save_trees
+from treeroll.scoring import scored_outcomes
+from treeroll.tree import Anchor, RolloutTree, load_trees, save_trees
 
 
 def test_pairs_of_a_tree_by_hand(mixed_tree):
@@ -16,6 +18,65 @@ def test_pairs_of_a_tree_by_hand(mixed_tree):
     assert found.roots == [(0.5, True), (0.5, False)]
     assert found.prefixes == [(0.7, True), (0.7, False)]
     assert found.flips == [(pytest.approx(1 - 0.3**2), True)]
+    assert found.chosen_only == 4
+
+
+NAN = np.nan
+
+
+def test_pairs_of_a_tree_with_values_by_hand(mixed_tree):
+    """All anchors, chosen or not, by the saved values; a prefix by the rollout that made it, and by no continuation."""
+    found = Calibration()
+    found.add(dataclasses.replace(mixed_tree, values=np.array([0.4, 0.8, NAN, 0.6, NAN, NAN, NAN])))
+    assert found.roots == [(0.4, True), (0.4, False)]
+    assert found.prefixes == [(0.8, True), (0.6, False)]
+    assert found.flips == [(pytest.approx(1 - 0.3**2), True)]  # by what the allocation relied on
+    assert found.chosen_only == 0
+
+
+def test_a_prefix_of_a_continuation_is_judged_by_that_continuation():
+    """Root; 1-2 fails; from 1, 3-4 succeeds. Node 3 is a prefix that the continuation made."""
+    tree = fork(bare(plant(), 0.0, turns=2), 1, 1.0, turns=2)
+    found = Calibration()
+    found.add(dataclasses.replace(tree, values=np.array([0.1, 0.2, NAN, 0.9, NAN])))
+    assert found.roots == [(0.1, False)]
+    assert found.prefixes == [(0.2, False), (0.9, True)]
+
+
+def test_pairs_of_values_are_those_that_a_step_scores(run_dir):
+    rng = np.random.default_rng(0)
+    for tree in load_trees(run_dir / "trees" / "step-0005.jsonl.gz"):
+        values = np.where([node.is_leaf for node in tree.nodes], NAN, rng.random(len(tree.nodes)))
+        places = [0, *tree.prefixes]
+        found = Calibration()
+        found.add(dataclasses.replace(tree, values=values))
+        scored = scored_outcomes([Anchor(tree, node) for node in places], values[places])
+        assert [found.roots, found.prefixes] == [list(zip(*pairs, strict=True)) for pairs in scored]
+
+
+def test_values_of_rollouts_that_never_ended_or_have_no_reward_are_left_out(mixed_tree):
+    tree = dataclasses.replace(mixed_tree, values=np.array([0.4, 0.8, NAN, 0.6, NAN, NAN, NAN]))
+    found = Calibration()
+    found.add(dataclasses.replace(tree, nodes=tree.nodes[:4], values=tree.values[:4]))
+    assert (found.roots, found.prefixes) == ([(0.4, True)], [(0.8, True)])
+    lost = dataclasses.replace(tree.nodes[2], reward=None)
+    found = Calibration()
+    found.add(dataclasses.replace(tree, nodes=(*tree.nodes[:2], lost, *tree.nodes[3:])))
+    assert (found.roots, found.prefixes) == ([(0.4, False)], [(0.6, False)])
+
+
+def test_a_caption_says_where_predictions_are_known(mixed_tree):
+    new, old, both = Calibration(), Calibration(), Calibration()
+    new.add(dataclasses.replace(mixed_tree, values=np.array([0.4, 0.8, NAN, 0.6, NAN, NAN, NAN])))
+    old.add(mixed_tree)
+    both.join(new)
+    both.join(old)
+    captions = [figures.of_run([], found)[0].caption for found in (new, old, both)]
+    assert captions[0].endswith(
+        "Of all roots by their bare rollouts, and of all prefixes by the rollout that made them."
+    )
+    assert "count. Trees of an earlier version hold predictions only where budget went" in captions[1]
+    assert "count. Some trees of an earlier version" in captions[2]
 
 
 def test_a_prediction_of_finite_strength_has_seen_the_outcome(mixed_tree):
@@ -79,6 +140,18 @@ def test_a_tree_file_that_cannot_be_read_is_a_notice(run_dir, damage):
     assert 0 < len(calibration.load(run_dir, notices).roots) < len(before.roots)
     assert len(notices) == (1 if content else 0)
     assert all("step-0007.jsonl.gz" in notice for notice in notices)
+
+
+def test_what_stands_beside_a_damaged_line_counts(run_dir):
+    file, most = run_dir / "trees" / "step-0007.jsonl.gz", 10**6
+    whole, (_, *rest) = calibration.load(run_dir, [], most=most), gzip.decompress(file.read_bytes()).splitlines()
+    lost = len(load_trees(file)[0].bare_leaves)
+    file.write_bytes(gzip.compress(b"\n".join([b"{", *rest])))
+    notices: list[str] = []
+    assert len(calibration.load(run_dir, notices, most=most).roots) == len(whole.roots) - lost
+    (notice,) = notices
+    assert notice.startswith(f"{file}, line 1: not JSON (")
+    assert notice.endswith(". Its predictions are left out.")
 
 
 def test_a_prediction_out_of_range_is_named_with_its_task(run_dir, mixed_tree):

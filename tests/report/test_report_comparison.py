@@ -9,24 +9,24 @@ import tiny
 from treeroll import cli
 from treeroll.comparison import Arm, Plan, World, write
 from treeroll.errors import DataError
-from treeroll.report import compared, figures, write_comparison, write_report
+from treeroll.report import compared, figures, html, write_comparison, write_report
 
 ARMS = (Arm("grpo", "grpo"), Arm("trace", "trace"), Arm("trace-fast", "trace", {"budget.group": "4"}))
 STEPS = 6
 
 
 def make(root, write_run, worlds):
-    """Writes a comparison of 3 arms with 2 seeds, which differ; on all worlds the arm `trace` ends 0.1 higher."""
+    """Writes a comparison of 3 arms with 5 seeds, which differ; on all worlds the arm `trace` ends 0.1 higher."""
     for world in worlds:
         for arm in ARMS:
-            for seed in range(2):
+            for seed in range(5):
                 run = write_run(root / "runs" / world / arm.name / f"seed-{seed}", steps=STEPS, trees_a_step=3)
                 config = json.loads((run / "config.json").read_text())
                 (run / "config.json").write_text(json.dumps({**config, "seed": seed}))
-                lift(run, 0.02 * seed + 0.1 * (arm.name == "trace"))
-    about = {"treeroll": "0.1.0", "commit": "0123abc", "command": ["treeroll", "compare", "--seeds", "2"]}
+                lift(run, 0.01 * seed + 0.1 * (arm.name == "trace"))
+    about = {"treeroll": "0.1.0", "commit": "0123abc", "command": ["treeroll", "compare", "--seeds", "5"]}
     named = tuple(World(world, world) for world in worlds)
-    Plan(ARMS, named, (0, 1), {}, "tokens", "grpo", about=about).save(root)
+    Plan(ARMS, named, tuple(range(5)), {}, "tokens", "grpo", about=about).save(root)
     write(root)
     return root
 
@@ -72,23 +72,24 @@ def page(root):
 
 
 def test_a_comparison_is_one_self_contained_page(two):
-    html = page(two)
-    parsed = outline(html)
+    text = page(two)
+    parsed = outline(text)
     assert parsed.loads == []
     assert not parsed.tags & {"script", "link", "img", "iframe", "object"}
-    assert len(html) < 900_000
+    assert len(text) < 900_000
     for words in (
         "trace beats grpo by 0.100 over 2 worlds",
         "on atlas-long, at equal sampled tokens",
         "+0.100 [+0.100, +0.100]",
         "grpo (reference)",
         "no proof of learning",
-        "treeroll compare --seeds 2",
+        "treeroll compare --seeds 5",
+        "5 seeds</small>",
         "0123abc",
         "Held-out success at the smallest total of sampled tokens",
     ):
-        assert words in html
-    assert '<span class="best">' in html
+        assert words in text
+    assert '<span class="best">' in text
     assert not list(two.glob("*.part"))
 
 
@@ -113,6 +114,12 @@ def test_the_figures_of_a_world(two):
         words = ET.fromstring(figure.svg).get("aria-label")
         assert "trace" in words
         assert "#0a0" not in figure.svg
+    roots, prefixes = drawn[8].caption, drawn[9].caption
+    assert roots.startswith("Of bare rollouts, by the prediction at their root. Trees of an earlier version hold")
+    assert "lie further off than all would. From saved trees: " in prefixes
+    for arm in found.on("atlas"):
+        arm.calibration.chosen_only = 0
+    assert "earlier version" not in figures.of_arms("atlas", found.on("atlas"), sweep)[9].caption
     assert "trace from 0.6 to 0.7" in drawn[-1].svg
     gaps = figures.of_standings(found, "success_tokens")
     assert [figure.title for figure in gaps] == ["All worlds", "atlas", "atlas-long"]
@@ -131,27 +138,27 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_is_shown(root):
     lines = half.read_text().splitlines(keepends=True)
     half.write_text("".join([*lines[:2], "{<oops>\n", *lines[2:], '{"step": 99, "he']))
     (root / "runs" / "atlas" / "grpo" / "seed-1" / "trees" / "step-0003.jsonl.gz").write_bytes(b"no")
-    html = page(root)
-    outline(html)
+    text = page(root)
+    outline(text)
     for words in (
         "runs/atlas/trace/seed-1: no such run folder",
         "runs/atlas/grpo/seed-0/metrics.jsonl, line 3: not JSON",
         "runs/atlas/grpo/seed-0/metrics.jsonl, line 9: not JSON",
         "runs/atlas/grpo/seed-1/trees/step-0003.jsonl.gz",
     ):
-        assert words in html
-    assert str(root) not in html
-    assert "Held-out success against sampled tokens" in html
+        assert words in text
+    assert str(root) not in text
+    assert "Held-out success against sampled tokens" in text
     write(root)
     assert page(root).count("metrics.jsonl, line 3: not JSON") == 1
 
 
 def test_a_comparison_without_any_run_still_has_its_tables(root):
     shutil.rmtree(root / "runs")
-    html = page(root)
-    outline(html)
-    assert "No run of atlas could be read, so there are no figures." in html
-    assert "trace beats grpo by 0.100 on atlas" in html
+    text = page(root)
+    outline(text)
+    assert "No run of atlas could be read, so there are no figures." in text
+    assert "trace beats grpo by 0.100 on atlas" in text
 
 
 def test_runs_outside_the_folder_are_not_read(root):
@@ -167,12 +174,12 @@ def test_hostile_names_stay_text(root):
         found["problems"] = [HOSTILE]
 
     change(root, rename)
-    html = page(root)
-    outline(html)
-    assert "<script" not in html
-    assert "<img" not in html
-    assert "{{ 7*7 }}" in html
-    assert "\x1b" not in html
+    text = page(root)
+    outline(text)
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "{{ 7*7 }}" in text
+    assert "\x1b" not in text
 
 
 def test_a_page_links_to_the_reports_of_its_runs(root):
@@ -183,9 +190,9 @@ def test_a_page_links_to_the_reports_of_its_runs(root):
 def test_half_a_file_is_enough(root):
     bare = {"reference": "grpo", "arms": [{"name": "grpo", "env": "atlas"}, {"name": "trace", "env": "atlas"}, 3]}
     (root / "comparison.json").write_text(json.dumps(bare))
-    html = page(root)
-    outline(html)
-    assert "Nothing was measured that could be compared." in html
+    text = page(root)
+    outline(text)
+    assert "Nothing was measured that could be compared." in text
 
 
 def test_what_is_not_a_comparison(root, tmp_path):
@@ -218,9 +225,40 @@ def test_runs_of_very_different_methods_open(small, tmp_path, method):
     records = [json.loads(line) for line in metrics.read_text().splitlines()]
     records[1] = {"step": 1, "contrast": {"effective_ratio": 0.5}, "spent": {"rollouts": 32}}
     metrics.write_text("".join(json.dumps(record) + "\n" for record in records))
-    html = write_report(out).read_text(encoding="utf-8")
-    outline(html)
-    assert f"{method} on atlas" in html
-    assert "Not everything could be read" not in html
-    assert ("Where continuations branch" in html) == (method == "treepo")
-    assert "Rollouts a task" in html
+    text = write_report(out).read_text(encoding="utf-8")
+    outline(text)
+    assert f"{method} on atlas" in text
+    assert "Not everything could be read" not in text
+    assert ("Where continuations branch" in text) == (method == "treepo")
+    assert "Rollouts a task" in text
+
+
+def test_long_names_break_after_their_marks_and_not_in_words_or_numbers():
+    assert html.breakable("grpo:budget.group=4:rate=0.5") == (
+        "grpo:<wbr>budget.<wbr>group=<wbr>4:<wbr>rate=<wbr>0.5"
+    )  # fmt: skip
+    assert html.breakable("<b>:") == "&lt;b&gt;:<wbr>"
+
+
+def test_a_page_of_an_earlier_version_names_no_winner(root):
+    def strip(found):
+        for row in found["arms"]:
+            del row["headline"]
+
+    change(root, strip)
+    text = page(root)
+    assert "of an earlier version, whose intervals were too narrow" in text
+    assert "beats" not in text
+
+
+def test_seeds_that_are_missing_are_counted_under_the_arm(root):
+    change(root, lambda found: found.update(seeds=list(range(8))))
+    assert "<small>5 of 8 seeds</small>" in page(root)
+
+
+def test_a_bound_is_called_one(root):
+    change(root, lambda found: found["arms"][1].update(bound=True))
+    text = page(root)
+    assert "<small>bound, probes not charged</small>" in text
+    assert "trace (bound)" in text
+    assert "trace beats" not in text

@@ -1,11 +1,14 @@
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from treeroll.report import calibration, data, figures
 from treeroll.report.calibration import Calibration
-from treeroll.report.figures.arms import spread
+from treeroll.report.figures.arms import Curve, _letters, arms, spread
+from treeroll.report.figures.band import Band, band
 from treeroll.report.figures.lines import smoothed, thinned
 from treeroll.report.figures.matrix import MOST_BINS, joined
 from treeroll.report.figures.strokes import stroke
@@ -20,7 +23,7 @@ def test_every_figure_of_a_run_is_small_well_formed_svg_with_live_text(run_dir):
     drawn = of_run(run_dir)
     assert [figure.title for figure in drawn] == [
         "Held-out success", "Effective ratio", "Mixed groups per 1,000 rollouts", "Predictor skill", "Predictor AUC",
-        "Flips, predicted and realised", "Calibration where budget went", "Flips against their prediction",
+        "Flips, predicted and realised", "Calibration", "Flips against their prediction",
         "Rollouts a task", "Where continuations branch",
     ]  # fmt: skip
     for figure in drawn:
@@ -119,3 +122,22 @@ def test_many_group_sizes_share_bins_and_the_small_ones_keep_theirs():
     assert len(bins) == MOST_BINS
     assert bins[:7] == [[2], [3], [4], [5], [6], [7], [8]]
     assert [value for part in bins for value in part] == list(range(2, 42))
+
+
+def test_letters_meet_the_lines():
+    """Where no limits are set, matplotlib fits them to the data only when asked, which the letters must not precede."""
+    found = Band(np.array([0.0, 40_000.0]), np.array([0.25, 0.75]), None, None, np.zeros((1, 2)))
+    axes = Figure().subplots()
+    axes.plot(found.x, found.mean)
+    _letters(axes, [Curve("trace", "A", stroke(0), found)])
+    start = axes.transAxes.transform(axes.lines[-1].get_xydata()[0])
+    assert start == pytest.approx(axes.transData.transform((40_000.0, 0.75)))
+
+
+def test_few_seeds_are_drawn_as_lines_of_their_own():
+    def drawn(seeds):
+        runs = [[(0.0, 0.1 * seed), (1.0, 0.5)] for seed in range(seeds)]
+        return arms("t", f"t {seeds}", "", [Curve("trace", "A", stroke(0), band(runs))], xlabel="x").svg
+
+    assert drawn(2).count("opacity: 0.45") == 2
+    assert drawn(5).count("opacity: 0.45") == 0

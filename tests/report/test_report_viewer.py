@@ -19,6 +19,11 @@ from treeroll.tree import Origin, RolloutTree, Task, tree_to_json
 GROUP = rule({"learner": {"credit": "group-unscaled"}})
 
 
+def valued(tree):
+    """Predictions at the root and the two prefixes of `mixed_tree`."""
+    return dataclasses.replace(tree, values=np.array([0.4, 0.8, np.nan, 0.6, np.nan, np.nan, np.nan]))
+
+
 def unpack(data):
     return json.loads(gzip.decompress(base64.b64decode(data)))
 
@@ -40,6 +45,13 @@ def test_a_record_holds_the_tree_in_columns(mixed_tree):
     }  # fmt: skip
     assert record["credit"] == [None, 0.5, 0.5, -0.5, -0.5, 0.5, -0.5]  # 2 of 4 leaves succeed; a turn has its own leaf
     assert record["prompt"] == record["problem"] == ""
+    assert record["value"] is None
+
+
+def test_a_record_holds_the_predicted_values(mixed_tree):
+    record = tree_record(valued(mixed_tree), None, "")
+    assert record["value"] == [0.4, 0.8, None, 0.6, None, None, None]
+    json.dumps(record, allow_nan=False)
 
 
 def test_two_rounds_at_one_anchor_stay_two_origins(mixed_tree):
@@ -96,6 +108,13 @@ def test_a_rule_with_values_uses_those_that_are_saved(mixed_tree):
     credit, problem = recompute(mixed_tree, rule({"learner": {"credit": "critic"}}))
     assert credit is None
     assert "only where budget was spent: 1 are missing" in problem
+
+
+def test_a_tree_with_values_has_the_credit_of_every_turn(mixed_tree):
+    """Critic: the outcome of the turn's own rollout, less what was predicted before it; 0.4, 0.8 and 0.6."""
+    credit, problem = recompute(valued(mixed_tree), rule({"learner": {"credit": "critic"}}))
+    assert problem == ""
+    assert credit == [None, *map(pytest.approx, (0.6, 0.2, -0.4, -0.6, 0.4, -0.6))]
 
 
 def test_single_turn_rollouts_have_all_values_saved(mixed_tree):
@@ -159,10 +178,23 @@ def test_a_damaged_tree_file_is_left_out_and_named(run_dir, mixed_tree, damage):
     file.write_bytes(content[damage])
     packed, (notice,) = pack_steps(run_dir, GROUP, 10**7)
     assert [one.step for one in packed] == [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12]
-    assert "Its trees are left out" in notice
+    assert "left out" in notice
     assert str(run_dir) not in notice
     html = section(run_dir)
     assert "Not everything is shown" in html
+
+
+def test_trees_beside_a_damaged_one_are_packed(run_dir, mixed_tree):
+    file = run_dir / "trees" / "step-0007.jsonl.gz"
+    lines = gzip.decompress(file.read_bytes()).splitlines()
+    record = tree_to_json(mixed_tree)
+    record["nodes"][6]["origin"]["anchor"] = 99
+    file.write_bytes(gzip.compress(b"\n".join([*lines[:4], lines[4][:-1], json.dumps(record).encode()])))
+    packed, notices = pack_steps(run_dir, GROUP, 10**7)
+    assert [(one.step, one.trees) for one in packed if one.step in (6, 7)] == [(6, 6), (7, 4)]
+    assert notices[0].startswith("trees/step-0007.jsonl.gz, line 5: not JSON (")
+    assert notices[1].startswith("trees/step-0007.jsonl.gz, task 'lyon': ")
+    assert len(notices) == 2
 
 
 # Section ----------------------------------------------------------------------------------------------------------

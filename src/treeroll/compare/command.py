@@ -33,6 +33,10 @@ class _State:
     failures: list[Failure] = field(default_factory=list)
 
     def run(self, jobs: list[Job]) -> None:
+        """Runs those that are not finished, and says which of them were there but are damaged."""
+        for job in jobs:
+            if (damage := job.damage) is not None:
+                self.view.note(f"{job.name}: damaged: run anew ({damage})")
         asked = lambda: self.stop.requested  # noqa: E731 - asked again and again
         self.failures += run_jobs(jobs, self.slots, self.view, asked, self.lock)
 
@@ -68,9 +72,8 @@ def compare(request: Request, *, jobs: int | None = None) -> Path:
         raise KeyboardInterrupt(f"{kept}. What is finished so far: {page}")
     if state.failures:
         named = "\n".join(f"  {one.job.name}: {one.said} ({one.job.log})" for one in state.failures)
-        raise TreerollError(
-            f"{len(state.failures)} runs failed; the others are in {page}. The same command tries again:\n{named}"
-        )
+        count = f"{len(state.failures)} run{'s' if len(state.failures) > 1 else ''}"
+        raise TreerollError(f"{count} failed; the others are in {page}. The same command tries again:\n{named}")
     return page
 
 
@@ -106,7 +109,7 @@ def _run(state: _State) -> None:
             if rate is None:
                 said = f"no rate of the sweep had all of its runs end: {arm_name} on {world_name} is left out"
             else:
-                said = f"learning rate of {arm_name} on {world_name}: {rate:g}"
+                said = f"learning rate of {arm_name} on {world_name}: {rate!r}"
             state.view.note(said)
     runs = reported(state.root, plan, rates if plan.rates else None)
     check_same(runs)

@@ -44,12 +44,24 @@ class Job:
     def finished(self) -> bool:
         return is_finished(self.folder, self.config.steps)
 
+    @property
+    def damage(self) -> str | None:
+        """Why it must be run anew: a record that cannot be read, where no checkpoint is left to go on from."""
+        if self.finished or any((self.folder / sinks.CHECKPOINTS).glob("step-*[0-9]")):
+            return None
+        try:
+            _, problems = sinks.scan_metrics(self.folder / sinks.METRICS)
+        except DataError:  # nothing was recorded
+            return None
+        return problems[0] if problems else None
+
     def arguments(self) -> list[str]:
         """Returns what its worker is told: to go on where a run is, else to start one.
 
-        A folder that was made and then left before its options were written holds nothing: it is removed.
+        A folder that was made and then left before its options were written holds nothing, and one that is damaged
+        cannot be gone on with: it is removed.
         """
-        if (self.folder / sinks.CONFIG).exists():
+        if (self.folder / sinks.CONFIG).exists() and self.damage is None:
             return ["resume", str(self.folder)]
         if self.folder.exists():
             shutil.rmtree(self.folder)
@@ -97,7 +109,7 @@ def reported(root: Path, plan: Plan, rates: Mapping[tuple[str, str], float | Non
 def sweeping(root: Path, plan: Plan) -> list[Job]:
     """Returns the runs that choose learning rates; they keep no trees."""
     return [
-        _job(plan, world, arm, seed, rate, folder=root / path, trees="none", also=f" rate {rate:g}")
+        _job(plan, world, arm, seed, rate, folder=root / path, trees="none", also=f" rate {rate!r}")
         for seed in plan.sweep_seeds
         for rate in plan.rates
         for world, arm in plan.cells()

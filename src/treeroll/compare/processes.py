@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ WORKER = worker.main
 """What a run's process calls with `Job.arguments`."""
 POLL, LOOK = 0.1, 1.0
 """Seconds between looks at processes, and between looks at their metrics."""
+_GO_ON = re.compile(r"( Go|, then go) on with: treeroll train --resume .*")
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,10 @@ def _close(one: _Running) -> None:
 
 
 def _last_words(log: Path) -> str:
+    """Returns the last line of a run, less what only holds for a run by itself: how to go on with it."""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+    said = lines[-1].strip().removeprefix("treeroll: error: ") if lines else ""
+    return _GO_ON.sub("", said)
 
 
 def _success(first: float | None, last: float | None) -> str:

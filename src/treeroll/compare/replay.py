@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +15,11 @@ from treeroll import methods, predictor
 from treeroll.allocation import RandomPrefixes, TracePrefixes
 from treeroll.allocation.base import Allocator
 from treeroll.compare.arms import parse_arms, parse_options
-from treeroll.comparison.forests import forests, recorded_runs
+from treeroll.compare.recordings import Recording, recordings
+from treeroll.comparison.forests import forests
 from treeroll.comparison.plan import Arm, replace_file
 from treeroll.comparison.replay import Tally, judge_prefixes, judge_roots
-from treeroll.comparison.table import rows
+from treeroll.comparison.replay_page import page
 from treeroll.config import Config
 from treeroll.errors import ConfigError
 from treeroll.metrics import jsonable
@@ -35,13 +36,8 @@ NEEDS_A_MODEL = ("oracle", "value-lm")
 """Predictors that no record can stand in for."""
 BRANCHING = (TracePrefixes, RandomPrefixes)
 """Rules of stage 2 that decide once, among prefixes of bare rollouts."""
-LIMITS = (
-    "Judged on recorded outcomes, by means over all draws from the record; nothing was sampled. It ranks rules on the "
-    "tasks and prefixes that were recorded, at the policy that recorded them: not on what the recording rule dropped "
-    "or never continued, and not by what a policy learns. Cut: planned rollouts beyond the record, which count for "
-    "nothing. Relied on: steps in which the rule's predictor was informed; in the others it allocated uniformly. The "
-    "bound knows all outcomes of the record, luck included."
-)
+HIDDEN = ("head", "latent", "mlp", "paper", "shuffled")
+"""Predictors that read histories through an encoder, the policy's hidden states unless another is named."""
 
 
 @dataclass(eq=False)
@@ -52,7 +48,10 @@ class _Rival:
     config: Config
     roots: Allocator | None
     prefixes: Allocator | None
-    tallies: tuple[Tally, Tally] = field(default_factory=lambda: (Tally(), Tally()))
+    tallies: defaultdict[str, tuple[Tally, Tally]] = field(
+        default_factory=lambda: defaultdict(lambda: (Tally(), Tally()))
+    )
+    """{world: what it came to in stage 1 and stage 2}."""
 
     def predictor(self) -> Predictor:
         """Returns its predictor, which has learned nothing yet."""
@@ -77,21 +76,33 @@ def replay(path: Path, names: str | None, options: Sequence[str], *, share: floa
 
     Raises:
       ConfigError: an arm that cannot be judged, or an option that cannot work.
-      DataError: no trees are there.
+      DataError: no trees are there, or none that can be judged on.
     """
     if not 0 < share <= 1:
         raise ConfigError(f"--share {share:g}: must be above 0 and at most 1")
     rivals = [_rival(arm, options) for arm in parse_arms(names or ARMS)]
     problems: list[str] = []
-    folders = recorded_runs(path)
+    recorded = recordings(path, problems)
+    hidden = False
     with threadpool_limits(limits=1, user_api="blas"):  # the matrices are small: a second thread only waits
-        for number, folder in enumerate(folders):
-            _judge(rivals, folder, number, share, problems)
-    found = jsonable(_record(rivals, folders, path, share, problems))
+        for number, recording in enumerate(recorded):
+            hidden |= _judge(rivals, recording, number, share, problems)
+    found = jsonable(
+        {
+            "about": provenance(),
+            "share": share,
+            "runs": [recording.folder.relative_to(path).as_posix() for recording in recorded],
+            "envs": list(dict.fromkeys(recording.world for recording in recorded)),
+            "roots": list(_entries(rivals, 0)),
+            "prefixes": list(_entries(rivals, 1)),
+            "notes": list(_notes(rivals, hidden)),
+            "problems": problems,
+        }
+    )
     replace_file(path / "replay.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-    page = _page(found)
-    replace_file(path / "replay.md", page)
-    return f"{page}\n{path / 'replay.json'}"
+    text = page(found)
+    replace_file(path / "replay.md", text)
+    return f"{text}\n{path / 'replay.json'}"
 
 
 def _rival(arm: Arm, options: Sequence[str]) -> _Rival:
@@ -123,80 +134,66 @@ def _rival(arm: Arm, options: Sequence[str]) -> _Rival:
     return _Rival(arm, config, roots, prefixes)
 
 
-def _judge(rivals: Sequence[_Rival], folder: Path, number: int, share: float, problems: list[str]) -> None:
-    """Takes every rule through one recorded run."""
+def _judge(rivals: Sequence[_Rival], recording: Recording, number: int, share: float, problems: list[str]) -> bool:
+    """Takes every rule through one recorded run; returns whether its trees hold hidden states."""
     # All rules see the same steps, so equal predictors learn the same: one serves all arms that have it.
     predictors = {rival.config.predictor: rival.predictor() for rival in rivals}
-    for step, forest in forests(folder, problems):
+    hidden = False
+    for step, forest in forests(recording.folder, problems):
+        hidden |= any(node.hidden is not None for tree in forest for node in tree.nodes)
         for rival in rivals:
             forecaster = predictors[rival.config.predictor]
             for stage, (rule, judge) in enumerate(((rival.roots, judge_roots), (rival.prefixes, judge_prefixes))):
-                if rule is not None and forest:
-                    rng = generator(0, "replay", number, step, stage)
-                    judge(rule, forest, forecaster, rng=rng, share=share, tally=rival.tallies[stage])
+                if rule is not None and forest and recording.stages[stage]:
+                    rng, tally = generator(0, "replay", number, step, stage), rival.tallies[recording.world][stage]
+                    judge(rule, forest, forecaster, rng=rng, share=share, tally=tally)
         for forecaster in predictors.values():
             forecaster.update(forest)
-
-
-def _record(
-    rivals: Sequence[_Rival], folders: Sequence[Path], path: Path, share: float, problems: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        "about": provenance(),
-        "share": share,
-        "runs": [folder.relative_to(path).as_posix() for folder in folders],
-        "roots": list(_entries(rivals, 0)),
-        "prefixes": list(_entries(rivals, 1)),
-        "problems": list(problems),
-    }
+    return hidden
 
 
 def _entries(rivals: Sequence[_Rival], stage: int) -> Iterator[dict[str, Any]]:
-    """Yields what each rule that was judged in a stage came to."""
+    """Yields what each rule that was judged in a stage came to, world by world."""
     for rival in rivals:
-        tally = rival.tallies[stage]
-        if tally.steps:
-            predicted = tally.predicted
-            yield {
-                "name": rival.arm.name,
-                "method": rival.arm.method,
-                "predictor": rival.config.predictor.name,
-                "rule": type((rival.roots, rival.prefixes)[stage]).__name__,
-                "steps": tally.steps,
-                "informed": tally.informed / tally.steps,
-                "rollouts": tally.judged,
-                "anchors": tally.anchors,
-                "cut": tally.cut,
-                "per_1000": tally.per_1000,
-                "share_of_bound": tally.share,
-                "predicted": sum(predicted) / len(predicted) if predicted else math.nan,
-                "realised": tally.found / tally.anchors if tally.anchors else math.nan,
-            }
+        for world, tallies in rival.tallies.items():
+            tally = tallies[stage]
+            if tally.steps:
+                yield {
+                    "env": world,
+                    "name": rival.arm.name,
+                    "method": rival.arm.method,
+                    "predictor": rival.config.predictor.name,
+                    "rule": type((rival.roots, rival.prefixes)[stage]).__name__,
+                    "steps": tally.steps,
+                    "informed": tally.informed / tally.steps,
+                    "rollouts": tally.judged,
+                    "anchors": tally.anchors,
+                    "cut": tally.cut,
+                    "comparable": tally.comparable,
+                    "per_1000": tally.per_1000,
+                    "share_of_bound": tally.share,
+                    "predicted": _mean(tally.predicted),
+                    "realised": _mean(tally.realised),
+                }
 
 
-def _page(found: dict[str, Any]) -> str:
-    runs = f"{len(found['runs'])} recorded run{'s' if len(found['runs']) > 1 else ''}"
-    parts = ["# Rules on recorded forests", f"{runs}; rules spend {found['share']:g} of what was recorded. {LIMITS}"]
-    shared = ["rule", "predictor", "steps", "relied on", "rollouts", "cut", "a choice", "per 1,000", "of the bound"]
-    for key, title, more in (
-        ("roots", "Stage 1: mixed groups", []),
-        ("prefixes", "Stage 2: flips", ["flips predicted", "flips realised"]),
-    ):
-        lines = [_line(entry, bool(more)) for entry in found[key]]
-        parts += [f"## {title}", rows([*shared, *more], lines) if lines else "No rule could be judged here."]
-    if found["problems"]:
-        parts += ["## Problems", "\n".join(f"- {problem}" for problem in found["problems"])]
-    return "\n\n".join(parts) + "\n"
+def _notes(rivals: Sequence[_Rival], hidden: bool) -> Iterator[str]:
+    """Yields a sentence for each thing that makes predictors worse here than they were in training."""
+    learning = [rival for rival in rivals if rival.config.predictor.name != "constant"]
+    tallies = [tally for rival in learning for both in rival.tallies.values() for tally in both]
+    if any(tally.steps for tally in tallies) and not any(tally.informed for tally in tallies):
+        yield (
+            "No predictor was relied on: too few steps in a row are recorded for one to learn from, so this says "
+            "nothing of what predictors are worth. Record with --trees all."
+        )
+    chosen = [rival.config.predictor for rival in learning]
+    readers = sorted({own.name for own in chosen if own.name in HIDDEN and own.encoder == "hidden"})
+    if readers and not hidden:
+        yield (
+            f"No hidden states are saved in these trees, so this is not the predictor that trained (here: "
+            f"{', '.join(readers)}): in training it reads the policy's hidden state, and here the other features alone."
+        )
 
 
-def _line(entry: dict[str, Any], flips: bool) -> list[str]:
-    def shown(key: str, form: str) -> str:
-        return "-" if entry[key] is None else f"{entry[key]:{form}}"
-
-    size = entry["rollouts"] / entry["anchors"] if entry["anchors"] else 0.0
-    cells = [
-        f"`{entry['name']}`", entry["predictor"], str(entry["steps"]), shown("informed", ".0%"),
-        f"{entry['rollouts']:,}", shown("cut", ".0%"), f"{size:.1f}", shown("per_1000", ".0f"),
-        shown("share_of_bound", ".2f"),
-    ]  # fmt: skip
-    return [*cells, shown("predicted", ".2f"), shown("realised", ".2f")] if flips else cells
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -68,14 +68,15 @@ def make_plan(request: Request) -> tuple[Plan, list[str]]:
     if request.unit is not None:
         _check_amount(plan, request.unit)
     notes = []
-    if request.pair and (partner := _partner(plan)) is not None:
+    earlier = read_plan(request.out) if (request.out / PLAN).exists() else None
+    if request.pair and (partner := _partner(plan, earlier)) is not None:
         plan = replace(plan, arms=_after(plan.arms, partner))
         notes.append(
             f"added {partner.name}: grpo at the group size of {REFERENCE} and at the number of active tasks that small "
             "groups have are both shown (--no-pair leaves it out)"
         )
-    if (request.out / PLAN).exists():
-        plan = joined(read_plan(request.out), plan)
+    if earlier is not None:
+        plan = joined(earlier, plan)
     plan = replace(plan, reference=_reference(plan, request.reference))
     configs = [resolved(plan, world, arm, plan.seeds[0]) for world, arm in plan.cells()]
     _check_inputs(configs)
@@ -87,7 +88,7 @@ def words(plan: Plan, world: World, arm: Arm, seed: int, rate: float | None = No
     own = {**plan.options, **world.options, **arm.options}
     own.setdefault("threads", "1")  # runs share the cores, one each
     if rate is not None:
-        own[RATE] = f"{rate:g}"
+        own[RATE] = repr(rate)  # in full: of two close rates, each has runs of its own
     own |= {"method": arm.method, "env": world.env, "seed": str(seed), "report": "false"}
     return [f"{key}={value}" for key, value in own.items()]
 
@@ -142,7 +143,7 @@ def _check_amount(plan: Plan, unit: str) -> None:
             )
 
 
-def _partner(plan: Plan) -> Arm | None:
+def _partner(plan: Plan, earlier: Plan | None) -> Arm | None:
     """Returns GRPO with the smallest groups that the other arms may have, where it is not there yet.
 
     At equal rollouts a rule with groups of 4 sees twice the tasks of one with groups of 8, and either difference alone
@@ -154,8 +155,13 @@ def _partner(plan: Plan) -> Arm | None:
         return None
     small = {group for world in plan.worlds for group in _small_groups(plan, world)}
     group = min(small) if small else int(Budget().min_group)
-    partner = Arm(f"{REFERENCE}:budget.group={group}", REFERENCE, {**grpo.options, "budget.group": str(group)})
+    partner = Arm(f"{REFERENCE}-{group}", REFERENCE, {**grpo.options, "budget.group": str(group)})
     has = {resolved(plan, plan.worlds[0], arm, plan.seeds[0]).budget.group for arm in plan.arms if arm.method == "grpo"}
+    for arm in (
+        earlier.arms if earlier is not None else ()
+    ):  # a folder of an earlier version has it by its option's name
+        if arm.name != partner.name and (arm.method, arm.options) == (partner.method, partner.options):
+            return None
     return None if group in has or partner.name in named else partner
 
 
@@ -207,4 +213,4 @@ def _check_inputs(configs: Sequence[Config]) -> None:
 
 
 def _listed(values: Sequence[float]) -> str:
-    return ",".join(f"{value:g}" for value in values) or "none"
+    return ",".join(map(repr, values)) or "none"

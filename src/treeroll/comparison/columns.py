@@ -58,8 +58,9 @@ _SUCCESS = (
     Column("reached", "reach the target", "", 2, "higher", "Share of the seeds that reach the target."),
     Column(
         "efficiency", "token efficiency", "", 2, "higher",
-        "Sampled tokens of the reference over those of this arm for the same held-out success: the lower of the two "
-        "highest levels of their mean curves. 1.5 means two thirds of the tokens.",
+        "Sampled tokens of the reference over those of this arm for the same held-out success: their start and 90 % of "
+        "the smaller gain of their mean curves. 1.5 means two thirds of the tokens; 0, that this arm did not learn "
+        "(gained less than 0.03); infinite, that the reference did not.",
     ),
 )  # fmt: skip
 
@@ -81,7 +82,8 @@ _CONTRAST = (
 
 _PREDICTOR = (
     Column("root_skill", "skill at roots", "", 2, "higher",
-           f"Brier skill over the base rate of predictions at roots, before learning from them; last {LAST} steps."),
+           f"Brier skill over the base rate of predictions at roots, before learning from them; last {LAST} steps. "
+           "Empty, like the three that follow, where the predictor never informed the allocator."),
     Column("root_auc", "AUC at roots", "", 2, "higher", f"The same predictions: AUC; last {LAST} steps."),
     Column("prefix_skill", "skill at prefixes", "", 2, "higher", f"As at roots; last {LAST} steps."),
     Column("prefix_auc", "AUC at prefixes", "", 2, "higher", f"As at roots; last {LAST} steps."),
@@ -91,17 +93,18 @@ _PREDICTOR = (
            f"Share of those where one did. Far under predicted is the optimiser's curse; last {LAST} steps."),
 )  # fmt: skip
 
+# Totals have no better: a run that sampled less also took less time.
 _COST = (
     Column("rollouts", "rollouts", "rollouts", 0, "none", "Bare rollouts and continuations, all of them."),
     Column("turns", "turns", "turns", 0, "none", "Sampled turns; a continuation counts its own only."),
     Column("tokens", "sampled tokens", "tokens", 0, "none", "Tokens that the policy sampled in training."),
-    Column("computed", "computed tokens", "tokens", 0, "lower",
+    Column("computed", "computed tokens", "tokens", 0, "none",
            "Tokens of prompts, observations and re-read histories that were computed, not sampled."),
     Column("tool_calls", "tool calls", "calls", 0, "none", "Actions that environments took."),
-    Column("cpu", "CPU", "s", 0, "lower", "Process-CPU seconds of the run, evaluation included."),
-    *(Column(f"cpu_{phase}", f"CPU, {phase}", "s", 1, "lower", f"Process-CPU seconds of the phase `{phase}`.")
+    Column("cpu", "CPU", "s", 0, "none", "Process-CPU seconds of the run, evaluation included."),
+    *(Column(f"cpu_{phase}", f"CPU, {phase}", "s", 1, "none", f"Process-CPU seconds of the phase `{phase}`.")
       for phase in ("sample", "predict", "update", "evaluate", "other")),
-    Column("wall", "wall", "s", 0, "lower", "Wall seconds of the run; other runs were at work on the same machine."),
+    Column("wall", "wall", "s", 0, "none", "Wall seconds of the run; other runs were at work on the same machine."),
 )  # fmt: skip
 
 COLUMNS: tuple[Column, ...] = (*_SUCCESS, *_CONTRAST, *_PREDICTOR, *_COST)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll.comparison.statistics import Interval, interval, weights
+from treeroll.comparison.statistics import Interval, bounds, weights
 
 GRID = 200
 """Pieces into which a budget is cut where curves are averaged."""
+SHARE = 0.9
+"""Of the common gain, what is asked for: the top of a noisy curve is nearly flat, so chance says where that is."""
+LEARNED = 0.03
+"""Least gain in held-out success of an arm that is said to have learned."""
 LOST = 0.05
-"""Share of resamples that may have no ratio before there is no interval either."""
+"""Share of resamples that may have no ratio, as neither arm learned in them, before there is no interval either."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +69,17 @@ class Curve:
 def efficiency(reference: Sequence[Curve], arm: Sequence[Curve], limit: float) -> Interval:
     """Returns how many times more the reference samples than the arm for the same held-out success.
 
-    Both curves are averaged over S seeds, over budgets in [0, limit]. The success asked for is the lower of the two
-    highest levels that they reach: that of the reference, where the arm gets further, else the arm's. The ratio is what
-    the reference's mean curve spends before it first gets there over what the arm's does. So 1.5 means that the arm
-    gets to the reference's best with 2/3 of the samples; a ratio below 1, that the reference gets to the arm's best
-    with less. Exchanging the two inverts the ratio. The interval resamples seeds, both arms' together.
+    Both curves are averaged over S seeds, over budgets in [0, limit]. The success asked for is their common start plus
+    90 % of the gain of the lower of the two highest levels that they reach. The ratio is what the reference's mean
+    curve spends before it first gets there over what the arm's does. So 1.5 means that the arm gets as far with 2/3 of
+    the samples. Exchanging the two inverts the ratio.
+
+    An arm that gains less than 0.03 did not learn: its efficiency is 0, and infinite where it is the reference. The
+    interval resamples seeds, both arms' together; such resamples count like any other.
+
+    Simulated with 8 seeds, curves that gain 0.3 and level off, and 16 evaluations on 500 tasks: where seeds differ in
+    speed and gain by 0, 6 and 12 % (standard deviation), the logarithm of the ratio of two equal arms has a standard
+    deviation of 0.10, 0.14 and 0.20, and an arm twice as fast has an interval above 1 in 100, 97 and 76 % of the draws.
 
     Args:
       reference: [S] curves of the reference arm.
@@ -76,33 +87,46 @@ def efficiency(reference: Sequence[Curve], arm: Sequence[Curve], limit: float) -
       limit: the budget that all of them reach, > 0.
 
     Returns:
-      Nothing where a curve never rises above its start: no success is bought then. No interval where that holds in
-      more than 5 % of the resamples, or with one seed.
+      Nothing where neither learned: no success is bought then. No interval where that holds in more than 5 % of the
+      resamples, or with fewer seeds than an interval needs.
     """
     grid = np.linspace(0, limit, GRID + 1)
     curves = [np.array([np.interp(grid, one.cost, one.success) for one in side]) for side in (reference, arm)]
     size = len(curves[0])
-    mean = _ratio(grid, *(curve.mean(axis=0, keepdims=True) for curve in curves))[0]
-    if not np.isfinite(mean):
-        return Interval()
-    if size < 2:
-        return Interval(float(mean))
-    drawn = _ratio(grid, *(weights(size) @ curve for curve in curves))
-    known = drawn[np.isfinite(drawn)]
-    return Interval(float(mean)) if len(known) < (1 - LOST) * len(drawn) else interval(float(mean), known)
+    share = _share(grid, *(curve.mean(axis=0, keepdims=True) for curve in curves))[0]
+    if np.isnan(share):
+        return Interval(seeds=size)
+    drawn = _share(grid, *(weights(size) @ curve for curve in curves))
+    known = drawn[~np.isnan(drawn)]
+    ends = bounds(known, size) if len(known) >= (1 - LOST) * len(drawn) else None
+    low, high = (None, None) if ends is None else (_odds(float(end)) for end in ends)
+    return Interval(_odds(float(share)), low, high, size)
 
 
-def _ratio(grid: NDArray[np.float64], one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns [R] cost of the common level on the first of two [R, G] curves over that on the second; NaN for none."""
+def _odds(share: float) -> float:
+    return math.inf if share == 1 else share / (1 - share)
+
+
+def _share(grid: NDArray[np.float64], one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns [R] what the first of two [R, G] curves costs in what both cost together, to the common level.
+
+    A ratio c/d is infinite where d is 0; its share c/(c + d) is 1 then, is as ordered, and can be interpolated. NaN
+    where neither learned.
+    """
+    start = (one[:, 0] + other[:, 0]) / 2
     best = [np.maximum.accumulate(curve, axis=1) for curve in (one, other)]
-    level = np.minimum(best[0][:, -1], best[1][:, -1])
+    gains = [curve[:, -1] - start for curve in best]
+    level = start + SHARE * np.minimum(*gains)
+    learned = [gain >= LEARNED for gain in gains]
     costs = [_first(grid, curve, level) for curve in best]
-    bought = (costs[0] > 0) & (costs[1] > 0)
-    return np.where(bought, costs[0] / np.where(bought, costs[1], 1.0), np.nan)
+    both = costs[0] + costs[1]
+    share = np.divide(costs[0], both, out=np.full(len(both), np.nan), where=both > 0)
+    share = np.where(learned[0] & ~learned[1], 0.0, np.where(learned[1] & ~learned[0], 1.0, share))
+    return np.where(learned[0] | learned[1], share, np.nan)
 
 
 def _first(grid: NDArray[np.float64], best: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns [R] where each [R, G] curve that never falls first has its level, which it does reach."""
+    """Returns [R] where each [R, G] curve that never falls first has its level; 0 where it starts above."""
     rows = np.arange(len(level))
     place = np.argmax(best >= level[:, None], axis=1)
     before = np.maximum(place - 1, 0)

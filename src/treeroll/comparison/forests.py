@@ -8,7 +8,7 @@ from pathlib import Path
 
 from treeroll import backup, sinks
 from treeroll.errors import DataError
-from treeroll.tree import ROOT, Anchor, RolloutTree, load_trees
+from treeroll.tree import ROOT, Anchor, RolloutTree, scan_trees
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +41,19 @@ def recorded_runs(path: Path) -> list[Path]:
 
 
 def forests(run: Path, problems: list[str]) -> Iterator[tuple[int, list[RolloutTree]]]:
-    """Yields each recorded step of a run with its finished trees; a file that cannot be read goes to `problems`."""
+    """Yields each recorded step of a run with its finished trees.
+
+    Args:
+      run: its folder.
+      problems: where sentences on files and lines that cannot be read are added; the other lines are taken.
+    """
     for step in sinks.tree_steps(run):
         try:
-            trees = load_trees(sinks.trees_file(run, step))
+            trees, damaged = scan_trees(sinks.trees_file(run, step))
         except DataError as error:
             problems.append(f"{error}; the step is left out")
             continue
+        problems += [f"{problem}; the rest of the step is judged" for problem in damaged]
         yield step, [tree for tree in trees if tree.leaves]
 
 

@@ -30,6 +30,8 @@ _MEANS = {
 
 _LATE = ("root_skill", "root_auc", "prefix_skill", "prefix_auc", "flips_predicted", "flips_realised")
 """Columns that are a mean over the last steps, all of the group "predictor"."""
+_JUDGED = ("root_skill", "root_auc", "prefix_skill", "prefix_auc")
+"""Those of them that judge predictions, which there must have been."""
 
 _SPENT = {
     "rollouts": "rollouts",
@@ -146,7 +148,15 @@ def _steps(records: Sequence[Record]) -> dict[str, float | None]:
     steps = [record for record in records if record["step"] > 0]
     found = {column: _mean(number(record, *keys) for record in steps) for column, keys in _MEANS.items()}
     late = {key: _mean(number(record, "predictor", key) for record in steps[-LAST:]) for key in _LATE}
-    return {**found, **late}
+    told = [record for record in steps[-LAST:] if number(record, "predictor", "flips_predicted") is not None]
+    late["flips_realised"] = _mean(number(record, "predictor", "flips_realised") for record in told)
+    return {**found, **late, **(dict.fromkeys(_JUDGED) if _uninformed(steps) else {})}
+
+
+def _uninformed(steps: Sequence[Record]) -> bool:
+    """Returns whether the records say that the predictor never informed the allocator, as a constant one never does."""
+    groups = [group for record in steps if isinstance(group := record.get("predictor"), Mapping)]
+    return bool(groups) and all(group.get("informed") is False for group in groups)
 
 
 def _totals(records: Sequence[Record]) -> dict[str, float | None]:

@@ -111,7 +111,7 @@ def run_path(world: World, arm: Arm, seed: int) -> Path:
 
 def sweep_path(world: World, arm: Arm, rate: float, seed: int) -> Path:
     """Returns where a run is that tries a learning rate, relative to the comparison's folder."""
-    return Path(SWEEP, slug(world.name), slug(arm.name), f"rate-{rate:g}", f"seed-{seed}")
+    return Path(SWEEP, slug(world.name), slug(arm.name), f"rate-{rate!r}", f"seed-{seed}")
 
 
 def slug(name: str) -> str:

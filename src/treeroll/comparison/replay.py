@@ -1,8 +1,14 @@
 """Allocation rules judged on recorded forests: what a rule would have got, from outcomes that are there already.
 
 A rule decides for a share of what was recorded, and is judged by the mean over all ways to draw as many rollouts from
-the record without replacement. That mean is unbiased for what fresh rollouts of the recording policy would give: a
-U-statistic (Hoeffding 1948). Nothing is sampled.
+the record without replacement. That mean is unbiased for what fresh rollouts of the recording policy would give, a
+U-statistic (Hoeffding 1948), where the number of recorded rollouts does not depend on how they ended. Nothing is
+sampled.
+
+Where a recording rule was asked again after it had seen outcomes, the number does depend on them: a task of success
+probability 1/2 that is drawn until it is mixed, at most three times, has pairs that are mixed with 2/3 on average, and
+fresh ones are with 1/2. A stage that such a rule recorded must not be judged on its records: `treeroll.compare` leaves
+it out by name.
 
 Stage 1, a task with s successes and f failures among n bare rollouts, m <= n planned:
 
@@ -14,13 +20,15 @@ Stage 2, a prefix with x flips among k fresh continuations, c <= k planned:
 
 The bound (`oracle-on-record`) is what no rule can exceed on this record: it spends as many rollouts one by one where
 these very formulas rise most, knowing every outcome. It counts luck as knowledge, the more so the smaller n and k are.
-It is above what any predictor can reach, so shares of it are for ranking rules.
+It is above what any predictor can reach, so shares of it are for ranking rules. Rates per 1,000 rollouts are not: the
+first rollouts gain most, so a rule that spends less has a higher one.
 
 What this can say: which rule chooses better among the tasks and prefixes that were recorded, at the policy that
 recorded them. What it cannot: what a rule would do with tasks that the recording rule dropped, or prefixes that it
 never continued (they were chosen, mostly without a propensity that could weigh them up again); nor whether more
 contrast means more learning, since the policy does not change here. Plans beyond the record are cut to it, and the
-share that was cut is shown: with much of it, record larger groups (treeroll train --method grpo budget.group=16).
+share that was cut is shown. Where that is above `MOST_CUT` what was judged is no longer the rule's own plan, and it is
+not comparable: record larger groups (treeroll train --method grpo budget.group=16).
 """
 
 from __future__ import annotations
@@ -36,6 +44,9 @@ from treeroll.comparison.forests import Record, prefix_view, root_record, root_v
 from treeroll.contrast import expected_flip_probability, repeat_posterior
 from treeroll.predictor.base import Predictor
 from treeroll.tree import RolloutTree
+
+MOST_CUT = 0.1
+"""Share of a rule's plan that may lie beyond the record."""
 
 
 def mixed_share(record: Record, group: int) -> float:
@@ -79,7 +90,9 @@ class Tally:
     bound: float = 0.0
     """The same of the bound, with as many rollouts."""
     predicted: list[float] = field(default_factory=list)
-    """Flips that the rule expected of each prefix it chose; empty where it predicts none."""
+    """Flips that the rule expected of each prefix it chose, in the steps in which it predicted any."""
+    realised: list[float] = field(default_factory=list)
+    """Expected flips of the same prefixes, by the record."""
 
     @property
     def per_1000(self) -> float:
@@ -95,6 +108,11 @@ class Tally:
     def cut(self) -> float:
         """Share of the planned rollouts that the record could not answer for; NaN where none was planned."""
         return 1 - self.judged / self.planned if self.planned else math.nan
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the record could answer for (nearly) all that was planned."""
+        return self.judged >= (1 - MOST_CUT) * self.planned
 
 
 def judge_roots(
@@ -143,11 +161,14 @@ def judge_prefixes(
     own = {id(view): records for view, records in seen}
     chosen = [own[id(anchor.tree)][anchor.node] for anchor in allocation.anchors]
     counts = _count(tally, allocation, chosen, predictor)
-    tally.found += sum(flip_share(record, count) for record, count in zip(chosen, counts, strict=True))
+    flips = [flip_share(record, count) for record, count in zip(chosen, counts, strict=True)]
+    tally.found += sum(flips)
     tally.bound += best(
         ([flip_share(record, size) for size in range(record.count + 1)] for record in everywhere), sum(counts)
     )
-    tally.predicted += _predicted(allocation, counts)
+    if predicted := _predicted(allocation, counts):
+        tally.predicted += predicted
+        tally.realised += flips
 
 
 def best(gains: Iterable[Sequence[float]], budget: int) -> float:

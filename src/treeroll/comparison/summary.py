@@ -12,12 +12,14 @@ from treeroll.comparison.columns import Column, columns
 from treeroll.comparison.curves import efficiency
 from treeroll.comparison.outcomes import Outcome, read_outcome
 from treeroll.comparison.plan import COMPARISON, TABLE, Arm, Plan, World, read_plan, replace_file, run_path
-from treeroll.comparison.statistics import Interval, differences, mean_interval, paired_difference, pooled_difference
+from treeroll.comparison.statistics import Interval, corrected, differences, mean_interval, pooled_difference
 from treeroll.metrics import jsonable
 
 OWN = ("method", "env", "seed", "out", "report", "threads")
 """Options that tell runs apart, or that no result depends on."""
 RATE = "learner.learning_rate"
+HEADLINE = ("success_tokens", "success_rollouts", "final")
+"""Columns that a page's headline may be about: their differences are also given corrected for the number of arms."""
 
 Runs = list[Outcome]
 
@@ -48,7 +50,7 @@ def summarise(root: Path) -> dict[str, Any]:
     shown = list(columns(sorted({int(key[5:]) for run in found for key in run.values if key.startswith("pass_")})))
     common = _common([run.options for run in found])
     target = {world.name: _target(plan, runs, world) for world in plan.worlds}
-    entries, values = [], {}
+    entries, values, rivals = [], {}, {world.name: _rivals(plan, runs, world) for world in plan.worlds}
     for world in plan.worlds:
         limits = _limits([run for (name, _), cell in runs.items() if name == world.name for run in cell])
         for arm in plan.arms:
@@ -60,19 +62,19 @@ def summarise(root: Path) -> dict[str, Any]:
             ratio = _efficiency(runs[reference], runs[own], limits[0]) if own != reference else Interval()
             if runs[own]:
                 mine, theirs = values[own], {} if own == reference else values[reference]
-                entries.append(
-                    _entry(world, arm, runs[own], common=common, shown=shown, values=(mine, theirs), ratio=ratio)
-                )
+                entry = _entry(world, arm, runs[own], common=common, shown=shown, values=(mine, theirs), ratio=ratio)
+                entries.append(entry | {"headline": _headline([(mine, theirs)], rivals[world.name])})
     return {
         "about": plan.about,
         "options": common,
         "unit": plan.unit,
         "reference": plan.reference,
+        "seeds": list(plan.seeds),
         "envs": [world.name for world in plan.worlds],
         "target": target,
         "columns": [column.to_json() for column in shown],
         "arms": entries,
-        "pooled": _pooled(plan, shown, values),
+        "pooled": _pooled(plan, shown, values, rivals),
         "sweep": tried,
         "problems": problems,
     }
@@ -93,26 +95,46 @@ def _read(root: Path, plan: Plan) -> tuple[dict[tuple[str, str], Runs], list[str
 
 
 def _mismatches(runs: Mapping[tuple[str, str], Runs], found: Sequence[Outcome]) -> list[str]:
-    """Returns what makes runs unlike that should be alike: their options, or the code that ran them."""
+    """Returns what makes runs unlike that should be alike: their options, or the code that ran them.
+
+    Runs of an earlier version lack newer options, and what they did in their place is not known here: an option is
+    held against those runs only that have it.
+    """
     said = []
     for (world, arm), cell in runs.items():
-        for key in {key for run in cell for key, value in run.options.items() if value != cell[0].options.get(key)}:
-            if key not in OWN:
-                said.append(f"{arm} on {world}: its runs differ in {key}")
+        differ = sorted(key for key, values in _given([run.options for run in cell]).items() if len(values) > 1)
+        said += [f"{arm} on {world}: its runs differ in {key}" for key in differ if key not in OWN]
     commits = sorted({str(run.commit) for run in found})
     if len(commits) > 1:
         said.append(f"the runs are not all of one commit: {', '.join(commits)}")
     return said
 
 
+def _given(options: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Returns the different values that each option has, among the runs that have it."""
+    found: dict[str, list[Any]] = {}
+    for one in options:
+        for key, value in one.items():
+            values = found.setdefault(key, [])
+            if value not in values:
+                values.append(value)
+    return found
+
+
 def _common(options: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the options in which all runs agree."""
-    first = options[0] if options else {}
-    return {
-        key: value
-        for key, value in first.items()
-        if key not in OWN and all(other.get(key) == value for other in options)
-    }
+    """Returns the options in which all runs agree that have them."""
+    return {key: values[0] for key, values in _given(options).items() if key not in OWN and len(values) == 1}
+
+
+def is_bound(run: Outcome) -> bool:
+    """Returns whether a run was told by the oracle predictor, whose probes are charged to nobody."""
+    return run.options.get("predictor.name") == "oracle"
+
+
+def _rivals(plan: Plan, runs: Mapping[tuple[str, str], Runs], world: World) -> int:
+    """Returns how many arms are compared to the reference on a world; bounds are none of them. At least 1."""
+    cells = {arm.name: runs[world.name, arm.name] for arm in plan.arms if arm.name != plan.reference}
+    return max(1, sum(not is_bound(cell[0]) for cell in cells.values() if cell))
 
 
 def _limits(found: Sequence[Outcome]) -> tuple[float, float]:
@@ -168,27 +190,42 @@ def _entry(
     for column in shown:
         own, other = ({seed: row.get(column.key) for seed, row in side.items()} for side in (mine, theirs))
         intervals[column.key] = ratio if column.key == "efficiency" else mean_interval(own.values())
-        gap = paired_difference(own, other)
+        gap = mean_interval(differences(own, other))
         gaps[column.key] = None if gap.mean is None else gap.to_json()
     options = {key: value for key, value in cell[0].options.items() if key not in common and key not in OWN}
     return {
         "env": world.name,
         "name": arm.name,
         "method": arm.method,
+        "bound": is_bound(cell[0]),
         "options": options,
         "learning_rate": cell[0].options.get(RATE),
         "seeds": [run.seed for run in cell],
         "runs": [run.path for run in cell],
         "values": {key: [row.get(key) for row in mine.values()] for key in intervals},
-        "mean": {key: found.mean for key, found in intervals.items()},
-        "low": {key: found.low for key, found in intervals.items()},
-        "high": {key: found.high for key, found in intervals.items()},
+        **{part: {key: found.to_json()[part] for key, found in intervals.items()} for part in ("mean", "low", "high")},
         "difference": gaps,
     }
 
 
+Values = Mapping[int, Mapping[str, float | None]]
+"""{seed: {column: value}}."""
+
+
+def _each(sides: tuple[Values, Values], key: str) -> list[float]:
+    """Returns the differences of a column between an arm and the reference, by seed."""
+    own, other = ({seed: row.get(key) for seed, row in side.items()} for side in sides)
+    return differences(own, other)
+
+
+def _headline(worlds: Sequence[tuple[Values, Values]], arms: int) -> dict[str, Any]:
+    """Returns the differences that a headline may be about, with intervals that hold for that many arms at once."""
+    found = {key: corrected([_each(sides, key) for sides in worlds], arms) for key in HEADLINE}
+    return {key: None if gap.mean is None else gap.to_json() for key, gap in found.items()}
+
+
 def _pooled(
-    plan: Plan, shown: Iterable[Column], values: Mapping[tuple[str, str], Mapping[int, Mapping[str, float | None]]]
+    plan: Plan, shown: Iterable[Column], values: Mapping[tuple[str, str], Values], rivals: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """Returns each arm's differences over all worlds together; nothing where there is one world."""
     if len(plan.worlds) < 2:
@@ -197,14 +234,10 @@ def _pooled(
     for arm in plan.arms:
         if arm.name == plan.reference:
             continue
+        worlds = [(values[world.name, arm.name], values[world.name, plan.reference]) for world in plan.worlds]
         gaps: dict[str, Any] = {}
         for column in shown:
-            each = []
-            for world in plan.worlds:
-                sides = (values[world.name, name] for name in (arm.name, plan.reference))
-                own, other = ({seed: row.get(column.key) for seed, row in side.items()} for side in sides)
-                each.append(differences(own, other))
-            pooled = pooled_difference(each)
+            pooled = pooled_difference([_each(sides, column.key) for sides in worlds])
             gaps[column.key] = None if pooled.mean is None else pooled.to_json()
-        found.append({"name": arm.name, "difference": gaps})
+        found.append({"name": arm.name, "difference": gaps, "headline": _headline(worlds, max(rivals.values()))})
     return found

@@ -1,8 +1,8 @@
 """The credit of a saved tree, computed again: tree files hold rewards, not advantages.
 
-A rule that compares with a predictor's values needs one at the root and at each prefix. A tree file holds those at
-which budget was spent (`Origin.prediction`), so such a rule can be computed again only where these are all; elsewhere
-the reader is told what is missing, and no value is made up.
+A rule that compares with a predictor's values needs one at the root and at each prefix: `RolloutTree.values`. Files of
+earlier versions hold only those at which budget was spent (`Origin.prediction`), so there such a rule can be computed
+again only where these are all; elsewhere the reader is told what is missing, and no value is made up.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def recompute(tree: RolloutTree, by: Rule) -> tuple[list[float | None] | None, s
 
     Args:
       tree: a tree from disk; it may be unfinished.
-      by: the run's rule.
+      by: the run's rule. One that needs values gives what the run trained on up to rounding: files keep 4 decimals.
     """
     if by.estimator is None:
         return None, by.problem
@@ -70,8 +70,11 @@ def recompute(tree: RolloutTree, by: Rule) -> tuple[list[float | None] | None, s
 def saved_values(tree: RolloutTree) -> tuple[NDArray[np.float64], int]:
     """Returns [n_nodes] the predictions saved with a tree, NaN elsewhere, and at how many prefixes one is missing.
 
-    An anchor of several allocations has the prediction of the last: made when most was known.
+    In a tree without `values`, an anchor of several allocations has the prediction of the last: made when most was
+    known.
     """
+    if tree.values is not None:
+        return tree.values, 0
     values = np.full(len(tree.nodes), np.nan)
     for node in tree.nodes[1:]:
         prediction = node.origin.prediction

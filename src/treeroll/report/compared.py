@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +20,15 @@ MOST_STEPS = 8
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds, or over paired seeds, with its 95 % interval."""
+    """A mean over seeds, or over paired seeds, with its 95 % interval; below 5 seeds it has none."""
 
     mean: float
     low: float | None
     high: float | None
+    seeds: int = 0
+    """How many it is of; 0 where that is not known."""
+    each: tuple[float, ...] = ()
+    """The seeds' own values, where it is their mean."""
 
     @property
     def sign(self) -> int:
@@ -63,6 +68,10 @@ class Arm:
     mean: Mapping[str, Estimate]
     difference: Mapping[str, Estimate]
     """To the reference of the same environment, paired by seed; empty for the reference itself."""
+    headline: Mapping[str, Estimate] = field(default_factory=dict)
+    """Those of them that a headline may be about, with intervals that hold for all arms at once."""
+    bound: bool = False
+    """Whether the oracle tells it: what no method could beat, and so never the winner."""
     runs: list[tuple[str, data.RunFiles]] = field(default_factory=list)
     """Folder, as `comparison.json` names it, and what could be read of it."""
     calibration: Calibration = field(default_factory=Calibration)
@@ -78,6 +87,16 @@ class Arm:
         return [record for _, run in self.runs for record in run.records]
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """An arm over all environments together."""
+
+    name: str
+    difference: Mapping[str, Estimate]
+    headline: Mapping[str, Estimate]
+    bound: bool
+
+
 @dataclass
 class Comparison:
     """A comparison folder as far as it could be read."""
@@ -87,12 +106,13 @@ class Comparison:
     options: dict[str, Any]
     unit: str
     reference: str
+    seeds: int
+    """How many were asked for; 0 where that is not known."""
     envs: list[str]
     target: Mapping[str, Any]
     columns: list[Column]
     arms: list[Arm]
-    pooled: list[tuple[str, Mapping[str, Estimate]]]
-    """Of each arm, its differences to the reference over all environments."""
+    pooled: list[Pooled]
     sweep: list[Mapping[str, Any]]
     notices: list[str]
 
@@ -117,12 +137,18 @@ def load_comparison(path: Path) -> Comparison:
     rows = [row for row in _list(raw.get("arms")) if isinstance(row, Mapping)]
     if not rows:
         raise DataError(f"{file}: names no arms. Make it again from the runs: treeroll compare --table {path}")
+    if not any("headline" in row for row in rows):
+        notices.append(
+            f"{COMPARISON}: of an earlier version, whose intervals were too narrow; it makes no winner here. "
+            "Make it again from the runs: treeroll compare --table DIR."
+        )
     reference = str(raw.get("reference", ""))
     names = list(dict.fromkeys(str(row.get("name")) for row in rows))
     others = [name for name in names if name != reference]
     places = {name: place for place, name in enumerate(others)}
     letters = {name: _letter(place) for place, name in enumerate(names)}
     arms = [_arm(row, letters, places) for row in rows]
+    bounds = {arm.name for arm in arms if arm.bound}
     for arm, row in zip(arms, rows, strict=True):
         _add_runs(arm, path, _list(row.get("runs")), notices)
     envs = [str(env) for env in _list(raw.get("envs"))]
@@ -132,12 +158,16 @@ def load_comparison(path: Path) -> Comparison:
         options=_dict(raw.get("options")),
         unit=str(raw.get("unit", "")),
         reference=reference,
+        seeds=len(_list(raw.get("seeds"))),
         envs=[env for env in dict.fromkeys([*envs, *(arm.env for arm in arms)]) if any(arm.env == env for arm in arms)],
         target=_dict(raw.get("target")),
         columns=[_column(column) for column in _list(raw.get("columns")) if isinstance(column, Mapping)],
         arms=arms,
         pooled=[
-            (str(row.get("name")), _differences(row)) for row in _list(raw.get("pooled")) if isinstance(row, Mapping)
+            Pooled(name, _gaps(row, "difference"), _gaps(row, "headline"), name in bounds)
+            for row in _list(raw.get("pooled"))
+            if isinstance(row, Mapping)
+            for name in (str(row.get("name")),)
         ],
         sweep=[row for row in _list(raw.get("sweep")) if isinstance(row, Mapping)],
         notices=list(dict.fromkeys(notice.replace(f"{path}/", "") for notice in notices)),
@@ -146,7 +176,7 @@ def load_comparison(path: Path) -> Comparison:
 
 def _arm(row: Mapping[str, Any], letters: Mapping[str, str], places: Mapping[str, int]) -> Arm:
     name = str(row.get("name"))
-    means = {key: data.number(row, "mean", key) for key in _dict(row.get("mean"))}
+    means = {key: _number(row, "mean", key) for key in _dict(row.get("mean"))}
     return Arm(
         env=str(row.get("env")),
         name=name,
@@ -157,21 +187,41 @@ def _arm(row: Mapping[str, Any], letters: Mapping[str, str], places: Mapping[str
         letter=letters[name],
         place=places.get(name),
         mean={
-            key: Estimate(mean, data.number(row, "low", key), data.number(row, "high", key))
+            key: _estimate(
+                mean, _number(row, "low", key), _number(row, "high", key), _list(_dict(row.get("values")).get(key))
+            )
             for key, mean in means.items()
             if mean is not None
         },
-        difference=_differences(row) if name in places else {},
+        difference=_gaps(row, "difference") if name in places else {},
+        headline=_gaps(row, "headline") if name in places else {},
+        bound=row.get("bound") is True,
     )
 
 
-def _differences(row: Mapping[str, Any]) -> dict[str, Estimate]:
+def _gaps(row: Mapping[str, Any], part: str) -> dict[str, Estimate]:
     found = {}
-    for key in _dict(row.get("difference")):
-        mean, low, high = (data.number(row, "difference", key, end) for end in ("mean", "low", "high"))
+    for key, gap in _dict(row.get(part)).items():
+        mean, low, high = (data.number(row, part, key, end) for end in ("mean", "low", "high"))
         if mean is not None:
-            found[key] = Estimate(mean, low, high)
+            found[key] = _estimate(mean, low, high, _list(gap.get("each")), int(data.number(gap, "seeds") or 0))
     return found
+
+
+def _estimate(
+    mean: float, low: float | None, high: float | None, each: Sequence[Any], seeds: int | None = None
+) -> Estimate:
+    values = [data.number({"value": value}, "value") for value in each]
+    known = tuple(value for value in values if value is not None)
+    return Estimate(mean, low, high, len(known) if seeds is None else seeds, known)
+
+
+def _number(row: Mapping[str, Any], *keys: str) -> float | None:
+    """Returns `data.number`, and infinity where the file says so in a word."""
+    inner: Any = row
+    for key in keys:
+        inner = inner.get(key) if isinstance(inner, Mapping) else None
+    return math.inf if inner == "inf" else data.number(row, *keys)
 
 
 def _add_runs(arm: Arm, path: Path, names: Sequence[Any], notices: list[str]) -> None:

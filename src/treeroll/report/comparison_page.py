@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from treeroll.comparison.statistics import LEAST
+from treeroll.comparison.table import BOUND
 from treeroll.report import compared, data, figures, grid, html, standings
 from treeroll.report.compared import Arm, Comparison
 from treeroll.report.figures.strokes import stroke
@@ -39,6 +41,9 @@ def render(found: Comparison) -> str:
         folder=found.path.resolve().name,
         notices_title="Read with care: not all runs are there, whole and alike",
         notices=found.notices,
+        asked=found.seeds,
+        least=LEAST,
+        bound=BOUND,
         unit=found.unit or "an unknown unit",
         reference=found.reference,
         standings=stands,
@@ -60,7 +65,13 @@ def _env(found: Comparison, env: str) -> dict[str, Any]:
         "target": "" if target is None else f"{target:.3f}",
         "grids": grid.grids(found, env),
         "arms": [
-            {"name": arm.name, "letter": arm.letter, "stroke": stroke(arm.place), "reference": arm.place is None}
+            {
+                "name": arm.name,
+                "letter": arm.letter,
+                "stroke": stroke(arm.place),
+                "reference": arm.place is None,
+                "bound": arm.bound,
+            }
             for arm in arms
         ],
         "figures": html.drawings(figures.of_arms(env, arms, found.sweep)),

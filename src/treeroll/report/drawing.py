@@ -7,21 +7,30 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from treeroll.report.trees import MARKS, Outcome, Segment, TreeView, TurnView, view
 from treeroll.tree import RolloutTree
 
-Role = Outcome | Literal["text", "label", "later", "frame", "number", "up", "down", "zero", "action", "seen", "reason"]
-"""What a part of a line is; `later` is the label of a continuation, `up` and `down` are credit."""
+Role = (
+    Outcome
+    | Literal["text", "label", "later", "frame", "number", "up", "down", "zero", "chance", "action", "seen", "reason"]
+)
+"""What a part of a line is; `later` is the label of a continuation, `up` and `down` credit, `chance` a prediction."""
 Line = list[tuple[str, Role]]
 
 Credit = Sequence[float | None] | None
 """[n_nodes] advantages, None where a node was not scored; or none at all."""
+_Numbers = tuple[Credit, NDArray[np.float64] | None]
+"""What stands before the turns: credit, and the tree's values."""
 
 
 def branches(tree: RolloutTree, *, width: int = 100) -> str:
     """Returns a drawing of a tree in plain text, for a terminal or a code block in Markdown.
 
     Of a turn of several lines the last is drawn (in ReAct, the action), then `->` and the start of the observation.
+    Where the tree has `values`, the success probability predicted after a turn stands before it, as `p 0.42`.
     Control characters are replaced, so that hostile tool output cannot steer a terminal.
 
     Args:
@@ -38,9 +47,12 @@ def draw(tree: RolloutTree, width: int, credit: Credit = None) -> Iterator[Line]
     """Yields the lines of `branches`; with credit, each turn's stands before its text."""
     shown = view(tree)
     yield [(one_line(shown.question, width), "text")]
-    for line in textwrap.wrap("; ".join([_tally(shown), *shown.choice]), width):
+    facts = [_tally(shown), *shown.choice]
+    if tree.values is not None and all(tree.nodes[child].origin.prediction is None for child in tree.children(0)):
+        facts.insert(1, f"predicted success {tree.values[0]:.2f}")
+    for line in textwrap.wrap("; ".join(facts), width):
         yield [(line, shown.outcome)]
-    yield from _draw(shown.rollouts, "", width, credit)
+    yield from _draw(shown.rollouts, "", width, (credit, tree.values))
 
 
 def one_line(text: str, width: int) -> str:
@@ -55,7 +67,7 @@ def _tally(shown: TreeView | Segment) -> str:
     return f"{MARKS[shown.outcome]} {shown.successes} of {shown.leaves} succeed"
 
 
-def _draw(segments: tuple[Segment, ...], indent: str, width: int, credit: Credit) -> Iterator[Line]:
+def _draw(segments: tuple[Segment, ...], indent: str, width: int, numbers: _Numbers) -> Iterator[Line]:
     for place, segment in enumerate(segments):
         closing = place == len(segments) - 1
         inner = indent + ("   " if closing else "\u2502  ")
@@ -69,22 +81,27 @@ def _draw(segments: tuple[Segment, ...], indent: str, width: int, credit: Credit
             (heading[len(segment.label) + 2 :], segment.outcome),
         ]
         for turn in segment.turns:
-            yield [(inner, "frame"), *_turn(turn, max(24, width - len(inner) - 4), credit)]
+            yield [(inner, "frame"), *_turn(turn, max(24, width - len(inner) - 4), numbers)]
         room = max(24, width - len(inner) - 4)
         for reason in segment.branching:
             for row, line in enumerate(textwrap.wrap(reason, room)):
                 yield [(inner, "frame"), (f" {' ' if row else '*'}  {line}", "reason")]
         if segment.hidden:
             yield [(inner, "frame"), (f" *  {segment.hidden} leaves below are not drawn", "reason")]
-        yield from _draw(segment.children, inner, width, credit)
+        yield from _draw(segment.children, inner, width, numbers)
 
 
-def _turn(turn: TurnView, room: int, credit: Credit) -> Iterator[tuple[str, Role]]:
+def _turn(turn: TurnView, room: int, numbers: _Numbers) -> Iterator[tuple[str, Role]]:
+    credit, values = numbers
     yield f"{turn.number:2d}  ", "number"
     if credit is not None:
         score = credit[turn.node]
         yield _signed(score), "zero" if not score else "up" if score > 0 else "down"
         room -= 7
+    if values is not None:
+        value = values[turn.node]
+        yield f"{'' if np.isnan(value) else f'p {value:.2f}':6}  ", "chance"
+        room -= 8
     action = turn.text.splitlines()[-1] if turn.text else "(nothing)"
     if not turn.observation:
         yield one_line(action, room), "action"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from treeroll.comparison.table import form
 from treeroll.report.compared import Arm, Column, Comparison, Estimate
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -28,6 +29,7 @@ class Cell:
 
     mean: str = ""
     interval: str = ""
+    """Of 95 %; of too few seeds, their values."""
     gap: str = ""
     """Difference to the reference, with its interval."""
     verdict: str = ""
@@ -64,19 +66,21 @@ def grids(found: Comparison, env: str) -> list[Grid]:
 
 
 def best(arms: Sequence[Arm], column: Column) -> Arm | None:
-    """Returns the arm with the best mean, where the interval of its difference to the reference excludes none.
+    """Returns the best mean of those arms that are better than the reference by an interval that excludes none.
 
     The reference itself is best only where every other arm is worse by such an interval. None where neither holds,
-    and for columns that have no better.
+    and for columns that have no better. Bounds are no methods, and left out.
     """
-    held = [arm for arm in arms if column.key in arm.mean]
+    held = [arm for arm in arms if column.key in arm.mean and not arm.bound]
     if column.better not in ("higher", "lower") or len(held) < 2:
         return None
     way = 1 if column.better == "higher" else -1
-    top = max(held, key=lambda arm: way * arm.mean[column.key].mean)
-    if top.place is not None:
-        return top if way * _sign(top, column) > 0 else None
-    return top if all(way * _sign(arm, column) < 0 for arm in held if arm is not top) else None
+    clear = [arm for arm in held if way * _sign(arm, column) > 0]
+    if clear:
+        return max(clear, key=lambda arm: way * arm.mean[column.key].mean)
+    reference = next((arm for arm in held if arm.place is None), None)
+    others = [arm for arm in held if arm is not reference]
+    return reference if others and all(way * _sign(arm, column) < 0 for arm in others) else None
 
 
 def cell(arm: Arm, column: Column, *, best: bool = False) -> Cell:
@@ -89,10 +93,11 @@ def cell(arm: Arm, column: Column, *, best: bool = False) -> Cell:
     if sign and column.better in ("higher", "lower"):
         verdict = "better" if (sign > 0) == (column.better == "higher") else "worse"
     shown = gap is not None and column.better != "none" and column.key not in RATIOS
+    whole, spread = _words(mean, column.digits)
     return Cell(
-        mean=f"{mean.mean:,.{column.digits}f}",
-        interval=_interval(mean, f",.{column.digits}f"),
-        gap=f"{gap.mean:+,.{column.digits}f} {_interval(gap, f'+,.{column.digits}f')}".strip() if gap and shown else "",
+        mean=whole,
+        interval=spread,
+        gap=" ".join(_words(gap, column.digits, sign=True)).strip() if gap and shown else "",
         verdict=verdict,
         best=best,
     )
@@ -109,5 +114,10 @@ def _sign(arm: Arm, column: Column) -> int:
     return 0 if gap is None else gap.sign
 
 
-def _interval(found: Estimate, form: str) -> str:
-    return "" if found.low is None or found.high is None else f"[{found.low:{form}}, {found.high:{form}}]"
+def _words(found: Estimate, digits: int, *, sign: bool = False) -> tuple[str, str]:
+    """Returns a mean, and its interval or, where there is none, the values of its seeds."""
+    if found.low is not None and found.high is not None:
+        said = form((found.mean, found.low, found.high), digits, sign=sign)
+        return said(found.mean), "" if said(found.mean) == "0" else f"[{said(found.low)}, {said(found.high)}]"
+    said = form((found.mean, *found.each), digits, sign=sign)
+    return said(found.mean), f"({'; '.join(map(said, found.each))})" if len(found.each) > 1 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,18 @@ def render(template: str, *, script_policy: str = "", **values: Any) -> str:
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["breakable"] = breakable
     css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "comparison.css", "print.css"))
     html: str = environment.get_template(template).render(
         css=trusted(css), script_policy=trusted(script_policy), **values
     )
     return UNSHOWABLE.sub("\ufffd", html)
+
+
+def breakable(text: str) -> Any:
+    """Returns a name as markup that a line may end in after each `:`, `=` and `.`, and not within a word or number."""
+    escaped = str(require("markupsafe", "report").escape(text))  # an entity has none of the three in it
+    return trusted(re.sub(r"(?<=[:=])|(?<=\.)(?!\d)", "<wbr>", escaped))
 
 
 def trusted(markup: str) -> Any:

@@ -9,15 +9,17 @@ from treeroll import sinks
 from treeroll.errors import DataError, did_you_mean, require
 from treeroll.report.advantages import recompute, rule
 from treeroll.report.drawing import draw, one_line
-from treeroll.tree import RolloutTree, load_trees
+from treeroll.tree import RolloutTree, scan_trees
 
 PLAIN_WIDTH = 100
 """Characters a line where the output is a file or a pipe."""
+MOST_NAMED = 12
+"""Runs of a comparison that are named."""
 
 _STYLES = {
     "text": "bold", "label": "bold", "later": "bold magenta", "frame": "dim", "number": "dim", "success": "green",
     "failure": "red", "mixed": "magenta", "unfinished": "dim", "up": "blue", "down": "yellow", "zero": "dim",
-    "action": "", "seen": "dim", "reason": "magenta",
+    "chance": "cyan", "action": "", "seen": "dim", "reason": "magenta",
 }  # fmt: skip
 """rich styles by the role of a part; the words and signs say the same without colour."""
 
@@ -40,7 +42,10 @@ def print_trees(
     """
     console = require("rich.console", "report").Console(highlight=False)
     rich_text = require("rich.text", "report").Text
-    step, trees = load_step(run_dir, step)
+    problems: list[str] = []
+    step, trees = load_step(run_dir, step, problems)
+    for problem in problems:
+        console.print(rich_text(f"problem: {one_line(problem, 10**6)}; it is left out"), soft_wrap=True)
     by = rule(sinks.read_json(run_dir / sinks.CONFIG) if (run_dir / sinks.CONFIG).exists() else {})
     width = console.width if console.is_terminal else PLAIN_WIDTH
     chosen = choose(trees, task=task, mixed=mixed, first=first)
@@ -48,6 +53,8 @@ def print_trees(
         tree = trees[place]
         scores, problem = recompute(tree, by)
         note = problem or f"credit by {by.name}"
+        if tree.values is not None:
+            note += "; p is the predicted success after a turn"
         head = one_line(f"step {step}, tree {place}, task {tree.task.id}; {note}", 10**6)
         console.print(rich_text(head, style="dim"), soft_wrap=True)
         for line in draw(tree, width, scores):
@@ -59,8 +66,13 @@ def print_trees(
         console.print(rich_text(others, style="dim"), soft_wrap=True)
 
 
-def load_step(run_dir: Path, step: int | None) -> tuple[int, list[RolloutTree]]:
+def load_step(run_dir: Path, step: int | None, problems: list[str]) -> tuple[int, list[RolloutTree]]:
     """Returns a step and its trees.
+
+    Args:
+      run_dir: the folder of a run.
+      step: one whose trees are saved; None for the newest.
+      problems: where sentences on lines that cannot be read are added; the trees of the other lines are returned.
 
     Raises:
       DataError: as in `print_trees`.
@@ -69,11 +81,18 @@ def load_step(run_dir: Path, step: int | None) -> tuple[int, list[RolloutTree]]:
         raise DataError(f"{run_dir}: no such run folder; name the DIR that `treeroll train --out DIR` wrote")
     steps = sinks.tree_steps(run_dir)
     if not steps:
+        if runs := [trees.parent.relative_to(run_dir) for trees in sorted(run_dir.glob(f"runs/*/*/*/{sinks.TREES}"))]:
+            named = ", ".join(run.as_posix() for run in runs[:MOST_NAMED])
+            more = f" and {len(runs) - MOST_NAMED} more" if len(runs) > MOST_NAMED else ""
+            raise DataError(f"{run_dir}: a comparison, which has many runs. Name one of them, there: {named}{more}")
         raise DataError(f"{run_dir}: no trees are saved there ({run_dir / sinks.TREES} holds none)")
     step = steps[-1] if step is None else step
     if step not in steps:
         raise DataError(f"step {step} has no saved trees in {run_dir}. Steps that have: {ranges(steps)}")
-    trees = load_trees(sinks.trees_file(run_dir, step))
+    trees, damaged = scan_trees(sinks.trees_file(run_dir, step))
+    problems += damaged
+    if damaged and not trees:
+        raise DataError(f"{'; '.join(damaged)}. Steps that are saved: {ranges(steps)}")
     if not trees:
         raise DataError(f"{sinks.trees_file(run_dir, step)}: holds no trees. Steps that are saved: {ranges(steps)}")
     return step, trees

@@ -1,4 +1,7 @@
-"""Curves of the arms of a comparison over a common axis, with bands over seeds and a letter at each line's end."""
+"""Curves of the arms of a comparison over a common axis, with bands over seeds and a letter at each line's end.
+
+Seeds that are too few for a band are drawn as thin lines.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +64,8 @@ def arms(
             band, how = curve.band, curve.stroke
             if band.low is not None:
                 axes.fill_between(band.x, band.low, band.high, color=how.colour, alpha=haze, linewidth=0)
+            elif len(band.seeds) > 1:
+                axes.plot(band.x, band.seeds.T, color=how.colour, linestyle=how.dash, linewidth=0.6, alpha=0.45)
             axes.plot(
                 band.x, band.mean, color=how.colour, linestyle=how.dash, linewidth=1.6,
                 marker="o" if dots else None, markersize=3.2,
@@ -86,6 +91,7 @@ def arms(
 
 def _letters(axes: Any, curves: Sequence[Curve]) -> None:
     """Writes each curve's letter right of its end, apart from the others, with a thin line between."""
+    axes.autoscale_view()  # matplotlib puts it off, and would place the letters by the limits of empty axes
     to_axes = axes.transScale + axes.transLimits
     ends = [to_axes.transform((curve.band.x[-1], curve.band.mean[-1])) for curve in curves]
     heights = spread([float(y) for _, y in ends], GAP)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll.comparison.statistics import TAILS, weights
+from treeroll.comparison.statistics import bounds, weights
 from treeroll.report.figures.lines import Points, smoothed
 
 MOST_PLACES = 240
@@ -26,9 +26,11 @@ class Band:
     mean: NDArray[np.float64]
     """[G]"""
     low: NDArray[np.float64] | None
-    """[G] lower end of the 95 % bootstrap interval of the mean; None for one seed."""
+    """[G] lower end of the 95 % bootstrap interval of the mean; None of too few seeds."""
     high: NDArray[np.float64] | None
     """[G] upper end."""
+    seeds: NDArray[np.float64]
+    """[S, G] the seeds' own curves."""
 
 
 def band(runs: Sequence[Points], *, smooth: bool = False) -> Band | None:
@@ -52,6 +54,6 @@ def band(runs: Sequence[Points], *, smooth: bool = False) -> Band | None:
         x = np.linspace(start, end, MOST_PLACES)
     seeds = np.stack([np.interp(x, *table.T) for table in tables])
     if len(seeds) == 1:
-        return Band(x, seeds[0], None, None)
-    low, high = np.percentile(weights(len(seeds))[:RESAMPLES] @ seeds, TAILS, axis=0)
-    return Band(x, seeds.mean(axis=0), low, high)
+        return Band(x, seeds[0], None, None, seeds)
+    low, high = bounds(weights(len(seeds))[:RESAMPLES] @ seeds, len(seeds)) or (None, None)
+    return Band(x, seeds.mean(axis=0), low, high, seeds)

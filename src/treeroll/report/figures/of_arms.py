@@ -52,7 +52,7 @@ def of_arms(env: str, members: Members, sweep: Sequence[Mapping[str, Any]]) -> l
 def _success(env: str, members: Members) -> list[Figure | None]:
     def against(title: str, start: str, key: str, xlabel: str) -> Figure | None:
         runs = [arm.per_run("heldout", "success", against=("spent", key)) for arm in members]
-        caption = f"{start} Mean over seeds, with the 95\u00a0% interval of that mean."
+        caption = f"{start} Mean over seeds, with its 95\u00a0% interval; too few seeds for one are thin lines."
         return arms(title, f"{title} on {env}", caption, _curves(members, runs), xlabel=xlabel)
 
     return [
@@ -107,6 +107,7 @@ def _predictions(env: str, members: Members) -> list[Figure | None]:
         return None if drawn is None else Figure(title, drawn.caption, drawn.svg)
 
     success = ("predicted success", "share that succeeded")
+    old = next((f". {arm.calibration.coverage}"[:-1] for arm in members if arm.calibration.chosen_only), "")
     return [
         flips(f"Flips on {env}", [(arm.name, arm.letter, stroke(arm.place), _flips(arm)) for arm in members]),
         plot(
@@ -118,14 +119,13 @@ def _predictions(env: str, members: Members) -> list[Figure | None]:
         ),
         plot(
             "Calibration at roots",
-            "Of bare rollouts, by the prediction that gave their task budget",
+            f"Of bare rollouts, by the prediction at their root{old}",
             lambda arm: arm.calibration.roots,
             *success,
         ),
         plot(
             "Calibration at prefixes",
-            "Of continuations, by the prediction at their prefix. Where prefixes are chosen for disagreeing "
-            "with their outcome, these lie further off than all would",
+            f"Of prefixes, by the prediction there, against the rollout that made them{old}",
             lambda arm: arm.calibration.prefixes,
             *success,
         ),
@@ -185,7 +185,7 @@ def _sweep(env: str, members: Members, rows: Sequence[Mapping[str, Any]]) -> Fig
         if points:
             x, mean = np.array(points).T
             ring = arm.learning_rate if arm.learning_rate in x else None
-            curves.append(Curve(arm.name, arm.letter, stroke(arm.place), Band(x, mean, None, None), ring))
+            curves.append(Curve(arm.name, arm.letter, stroke(arm.place), Band(x, mean, None, None, mean[None]), ring))
     return arms(
         "Learning rates tried",
         f"Learning rates tried on {env}",

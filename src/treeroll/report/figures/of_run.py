@@ -63,9 +63,9 @@ def _of_records(records: Sequence[data.Record]) -> list[Figure | None]:
 def _of_predictions(calibration: Calibration) -> list[Figure | None]:
     return [
         reliability(
-            "Calibration where budget went",
-            "Success, as predicted when budget was given and as it came, from the saved trees; a dot's area is its "
-            "count. Prefixes that were chosen for disagreeing with their outcome lie further off than all would.",
+            "Calibration",
+            "Success, as predicted before the step's update and as it came, from the saved trees; a dot's area is its "
+            f"count. {calibration.coverage}",
             pair(("roots", bins(calibration.roots)), ("prefixes", bins(calibration.prefixes))),
             xlabel="predicted success",
             ylabel="share that succeeded",

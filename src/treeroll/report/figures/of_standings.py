@@ -11,15 +11,16 @@ from treeroll.report.figures.svg import Figure, showable
 def of_standings(found: Comparison, key: str) -> list[Figure]:
     """Returns the differences to the reference in a column: over all environments, where pooled, and on each."""
     places = {arm.name: arm.place for arm in found.arms}
-    over = [(name, gaps[key]) for name, gaps in found.pooled if key in gaps]
+    bounds = {arm.name for arm in found.arms if arm.bound}
+    over = [(arm.name, arm.difference[key]) for arm in found.pooled if key in arm.difference]
     parts = [("All worlds", "Each world has the same weight.", over)]
     parts += [
         (env, "", [(arm.name, arm.difference[key]) for arm in found.on(env) if key in arm.difference])
         for env in found.envs
     ]
 
-    def row(name: str, gap: Estimate) -> tuple[str, Stroke, tuple[float, float | None, float | None]]:
-        return name, stroke(places.get(name)), (gap.mean, gap.low, gap.high)
+    def row(name: str, gap: Estimate) -> tuple[str, Stroke, Estimate]:
+        return f"{showable(name)} (bound)" if name in bounds else name, stroke(places.get(name)), gap
 
     drawn = (
         forest(

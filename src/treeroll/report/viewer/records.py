@@ -42,6 +42,7 @@ def tree_record(tree: RolloutTree, credit: Sequence[float | None] | None, proble
         "logprob": [_mean_logprob(node) for node in tree.nodes],
         "origin": places,
         "origins": origins,
+        "value": None if tree.values is None else [_number(float(value)) for value in tree.values],
         "credit": None if credit is None else [None if value is None else round(value, 4) for value in credit],
         "problem": readable(problem),
     }

@@ -14,7 +14,7 @@ from treeroll import sinks
 from treeroll.errors import DataError
 from treeroll.report.advantages import Rule, recompute
 from treeroll.report.viewer.records import tree_record
-from treeroll.tree import load_trees
+from treeroll.tree import scan_trees
 
 TRIES = 3
 """Steps that may turn out too large before the page counts as full; a smaller one may still fit after the first."""
@@ -45,11 +45,20 @@ def pack_steps(path: Path, by: Rule, most_bytes: int) -> tuple[list[PackedStep],
     notices: list[str] = []
     over = 0
     for step in spread(steps):
-        file = sinks.trees_file(path, step)
+        file, known = sinks.trees_file(path, step), len(notices)
         try:
-            records = [tree_record(tree, *recompute(tree, by)) for tree in load_trees(file)]
+            trees, problems = scan_trees(file)
         except DataError as error:
             notices.append(f"{error}. Its trees are left out.".replace(f"{path}/", ""))
+            continue
+        notices += [f"{problem}. It is left out.".replace(f"{path}/", "") for problem in problems]
+        records = []
+        for tree in trees:
+            try:
+                records.append(tree_record(tree, *recompute(tree, by)))
+            except DataError as error:
+                notices.append(f"{file}, {error}. It is left out.".replace(f"{path}/", ""))
+        if not records and len(notices) > known:
             continue
         data = encode(records)
         if len(data) > room and not packed:

@@ -40,7 +40,8 @@ function turn(tree, node, query) {
 
 function facts(tree, node, rule) {
   const predicted = tree.predicted(node);
-  const unsaved = node > 0 && tree.end[node] === null ? "not saved: no budget was spent here" : "not saved";
+  const elsewhere = tree.origins.some((origin) => origin.prediction !== null);
+  const unsaved = elsewhere ? "not saved: no budget was spent here" : "none saved";
   const end = tree.end[node];
   return [
     node === 0 ? ["task", tree.task] : null,

@@ -5,7 +5,7 @@ import { detail } from "./detail.js";
 import { el, marked } from "./dom.js";
 import { MARKS } from "./tree.js";
 import { reason } from "./why.js";
-import { brief, parted, short, signed } from "./words.js";
+import { brief, parted, share, short, signed } from "./words.js";
 
 /** Characters of a closed line; the rest is a key press away. */
 const SAID = 220;
@@ -86,7 +86,7 @@ function turn(tree, node, look) {
     if (seen) words.append(el("span", { class: "tv-seen", dir: "auto" }, marked(brief(seen, SEEN), look.query)));
     words.append(...reasons(tree, node));
   }
-  return [el("span", { class: "tv-number" }, String(tree.depth[node])), credit(tree, node), words, mark(tree, node)];
+  return [el("span", { class: "tv-number" }, String(tree.depth[node])), credit(tree, node), words, ahead(tree, node)];
 }
 
 function credit(tree, node) {
@@ -100,9 +100,14 @@ function reasons(tree, node) {
   return tree.allocations(node).map((origin) => el("span", { class: "tv-reason" }, reason(origin)));
 }
 
-/** @returns {HTMLElement | string} the outcome where an episode ended; its heading says it in words */
-function mark(tree, node) {
-  if (tree.end[node] === null) return "";
+/** @returns {HTMLElement | string} what a turn led to: the outcome where the episode ended (its heading says it in
+ *  words), or the success that was predicted from there */
+function ahead(tree, node) {
+  if (tree.end[node] === null) {
+    const value = tree.predicted(node);
+    if (value === null) return "";
+    return el("span", { class: "tv-chance", title: `predicted success after this turn: ${share(value)}` }, share(value));
+  }
   const outcome = tree.outcome(node);
   return el("span", { class: `tv-mark ${outcome}`, title: tree.end[node], "aria-hidden": "true" }, MARKS[outcome]);
 }

@@ -28,6 +28,8 @@
  * @property {(number | null)[]} logprob their mean log-probability
  * @property {number[]} origin place in `origins`
  * @property {Origin[]} origins
+ * @property {(number | null)[] | null} value success predicted at the root and after each turn, in [0, 1]; null at
+ *   leaves; null where nobody predicted, or where an older file holds predictions of its origins alone
  * @property {(number | null)[] | null} credit advantage; null where not scored
  * @property {string} problem why there is no credit
  */
@@ -88,8 +90,10 @@ export class Tree {
     return [...new Set(found)].filter((origin) => origin.anchor === node && origin.kind !== "root");
   }
 
-  /** @returns {number | null} success predicted at a node when budget last went there; null where none is saved */
+  /** @returns {number | null} success predicted at a node, in older files when budget last went there; null where none
+   *  is saved */
   predicted(node) {
+    if (this.value) return this.value[node];
     const known = this.allocations(node).filter((origin) => origin.prediction !== null);
     return known.length ? known[known.length - 1].prediction : null;
   }

@@ -121,10 +121,12 @@ export class Viewer {
     const scale = this.most ? [swatch(-1), swatch(-0.3), swatch(0), swatch(0.3), swatch(1)] : [swatch(null)];
     const most = this.most.toFixed(2);
     const scored = this.most ? `credit by ${credit}, \u2212${most} to +${most}` : `no credit in this step, by ${credit}`;
+    const predicted = this.trees.some((tree) => [...tree.parent.keys()].some((node) => node && tree.predicted(node) !== null));
     this.legend.replaceChildren(
       el("span", {}, el("span", { class: "tv-scale", "aria-hidden": "true" }, ...scale), problem || scored),
       el("span", {}, el("u", { class: "later", "aria-hidden": "true" }), "continuation"),
       el("span", {}, el("u", { "aria-hidden": "true" }), "bare rollout"),
+      predicted ? el("span", {}, "at the right: success predicted after the turn") : "",
     );
   }
 }
