@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-from treeroll import credit, envs, methods, predictor
+from treeroll import credit, methods, predictor
 from treeroll.budget import Spent
 from treeroll.clock import Clock
 from treeroll.config import Config
@@ -26,6 +26,7 @@ from treeroll.learner.policy import Policy, load_policy
 from treeroll.learner.update import Learner
 from treeroll.models import check_model
 from treeroll.predictor.base import Predictor
+from treeroll.preflight import load_world, longest, rendering
 from treeroll.rounds import Rounds
 from treeroll.samplers.base import Dialogue
 from treeroll.samplers.dialogue import ChatDialogue, CompletionDialogue, PlainDialogue
@@ -114,7 +115,7 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
         forgetting=config.predictor.forgetting,
         warmup=config.predictor.warmup,
         unit=unit,
-        longest=_longest(config, engine),
+        longest=longest(config, world),
         encoder=config.predictor.encoder,
         model=config.model,
         device=str(policy.model.device),
@@ -135,24 +136,6 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
         config, world, policy, sampler, engine, examiner, held_out, stream, rounds, forecaster, estimator, learner,
         clock,
     )  # fmt: skip
-
-
-def _longest(config: Config, engine: Engine) -> float:
-    """Returns the largest cost of one rollout, in the unit of the budget.
-
-    Raises:
-      ConfigError: a step's budget does not pay for one group of the longest rollouts.
-    """
-    budget, turns = config.budget, engine.max_turns
-    longest = {"rollouts": 1, "turns": turns, "tokens": turns * engine.turn_tokens}[budget.unit]
-    needed = 2 * budget.group * longest * (1 + budget.continuations)  # half of it goes to debts at most
-    if budget.unit != "rollouts" and budget.amount < needed:
-        raise ConfigError(
-            f"budget.{budget.unit}={budget.amount} may not pay for one group of budget.group={budget.group} rollouts "
-            f"of at most {longest} {budget.unit} each, their continuations and debts of earlier steps: that takes "
-            f"{needed:g}. Raise it, or lower budget.group"
-        )
-    return float(longest)
 
 
 def _policy(config: Config, checkpoint: Path | None) -> Policy:
@@ -189,18 +172,6 @@ def _learner(config: Config, policy: Policy) -> Learner:
         micro_tokens=config.learner.micro_tokens,
         temperature=config.sampling.temperature,
     )
-
-
-def load_world(config: Config) -> World:
-    """Returns the world of a run, worded for its model, with the user's own training tasks if there are any."""
-    return envs.load(config.env, rendering=rendering(config), seed=0, data=config.world.data)
-
-
-def rendering(config: Config) -> str:
-    """Returns how the world is worded: compact for the packaged model, prose for any other."""
-    if config.world.rendering != "auto":
-        return config.world.rendering
-    return "compact" if config.model == "tiny" else "prose"
 
 
 def load_dialogue(config: Config, world: World, policy: Policy) -> Dialogue:

@@ -77,7 +77,7 @@ class Budget(Section):
     mixed_weight: Share = 0.0
     """what a flip is worth in a tree whose bare rollouts are mixed already (trace); 0: no continuations there"""
     worth: Annotated[float, Field(ge=0)] = 0.0
-    """what a continuation must promise for its cost, as a multiple of a bare rollout's (trace); 0: anything"""
+    """what a continuation must promise for its cost, as a multiple of what stage 1 promised (trace); 0: anything"""
     scope: Literal["task", "pool"] = "task"
     """whether each task spends its own continuations, at once, or one budget serves all, once all are in (trace)"""
     posterior: bool = True

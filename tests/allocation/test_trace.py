@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from allocation_fakes import Oracle, grow, pool, roots, tree
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from treeroll.allocation import RandomPrefixes, TracePrefixes, TraceRoots, UniformRoots, allocate_roots
 from treeroll.errors import AllocationError, ConfigError
-from treeroll.tree import Origin
+from treeroll.tree import Origin, RolloutTree
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -177,18 +179,34 @@ def test_mixed_trees_can_be_skipped() -> None:
     assert TracePrefixes(mixed_weight=0).allocate([same], 4, knows, rng()).rollouts == 4
 
 
-def test_a_prefix_must_be_worth_as_much_as_a_bare_rollout() -> None:
-    one = tree(rollouts=[(3, 0.0)])  # prefixes 1, 2
-    means, costs = {0: 0.5, 1: 0.5, 2: 0.1}, {0: 3.0, 1: 2.0, 2: 1.0}
+def test_a_prefix_must_be_worth_what_stage_1_promised() -> None:
+    def stage_1(name: str, gain: float | None, propensity: float | None = None) -> RolloutTree:
+        bare = Origin("bare", count=2, gain=gain, cost=3.0, propensity=propensity)
+        return grow(tree(name), [(3, 0.0), (1, 0.0)], bare)
 
-    def nodes(worth: float) -> set[int]:
-        # Two rollouts differ with 2 v (1-v): 0.5 / 3 at the root, 0.5 / 2 = 1.5 times that at 1, 0.18 / 1 at 2.
-        found = TracePrefixes(worth=worth).allocate([one], 9.0, oracle(means, costs), rng())
-        return {anchor.node for anchor in found.anchors}
+    means, costs = {("task", 1): 0.5, ("task", 2): 0.1}, {("task", 1): 2.0, ("task", 2): 1.0}
 
-    assert nodes(0.0) == nodes(1.0) == {1, 2}
-    assert nodes(1.49) == {1}
-    assert nodes(1.51) == set()
+    def nodes(worth: float, *others: RolloutTree, gain: float | None = 0.6) -> set[int]:
+        # The first continuation flips with 0.5 for a cost of 2 from node 1, with 0.1 for a cost of 1 from node 2.
+        forest = [stage_1("task", gain), *others]
+        found = TracePrefixes(worth=worth, scope="pool").allocate(forest, 9.0, Oracle(means, costs), rng())
+        return {anchor.node for anchor in found.anchors if anchor.tree.task.id == "task"}
+
+    assert nodes(0.0) == {1, 2}
+    assert nodes(0.9) == {1, 2}  # the price is 0.6 / (2 x 3) = 0.1
+    assert nodes(1.1) == {1}
+    assert nodes(2.6) == set()
+    assert nodes(2.6, gain=None) == {1, 2}  # no score, no condition
+
+
+def test_the_price_is_that_of_the_least_group_which_was_chosen() -> None:
+    bare = Origin("bare", count=2, gain=0.6, cost=3.0)
+    dear, cheap = grow(tree("a"), [(1, 0.0)], bare), grow(tree("b"), [(1, 0.0)], replace(bare, gain=0.3))
+    drawn = grow(tree("c"), [(1, 0.0)], replace(bare, gain=0.01, propensity=0.1))
+    one = tree(rollouts=[(2, 0.0)])  # one prefix; it flips with 0.08 for a cost of 1
+    for forest, chosen in (([dear, one], set()), ([dear, cheap, one], {1}), ([dear, drawn, one], set())):
+        found = TracePrefixes(worth=1, scope="pool").allocate(forest, 9.0, oracle({1: 0.08}), rng())
+        assert {anchor.node for anchor in found.anchors} == chosen
 
 
 def test_over_the_pool_one_budget_serves_all_trees_and_a_mixed_one_counts_less() -> None:

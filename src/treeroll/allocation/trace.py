@@ -160,10 +160,13 @@ class TracePrefixes:
     `mixed_weight` of 1: whether a tree is mixed is a matter of outcomes.
     """
     worth: float = 0.0
-    """What a continuation must promise for its cost, as a multiple of what one more bare rollout does; >= 0.
+    """What a continuation must promise for its cost, as a multiple of what stage 1 promised; >= 0.
 
-    Both are the probability that two rollouts from there differ, 2 E[V(1-V)], over what one costs. What no prefix is
-    worth goes back to stage 1. So 1 leaves stage 2 off where the outcome is decided early, or where little is saved.
+    In a tree that is not mixed a flip makes a mixed group, as stage 1 does: with c the expected cost of a rollout, a
+    prefix must have w g(1)/c of at least `worth` times the price, the least E[f]/(m c) of the groups that stage 1 chose
+    in `forest` (those drawn for exploration are not chosen). What no prefix is worth goes back to stage 1. So with 1
+    the stages share a budget by one rule, and stage 2 is left off where it saves too little. No condition where stage 1
+    had no score.
     """
     cold_continuations: int = 2
     """Continuations a prefix of `RandomPrefixes` while the predictor is not informed, >= 1."""
@@ -198,47 +201,49 @@ class TracePrefixes:
             return RandomPrefixes(self.cold_continuations).allocate(trees, budget, predictor, rng)
         prediction = _relied_on(predictor.predict(anchors), self.posterior)
         weight = np.array([weights[id(anchor.tree)] for anchor in anchors])
-        if self.worth:
-            weight *= self._pays(trees, anchors, prediction, predictor)
+        least = self.worth * _price(forest) * prediction.cost
         score = self._blind if self.blind else self._sighted
-        counts, gained = score(anchors, prediction, budget, weight)
+        counts, gained = score(anchors, prediction, budget, weight, least)
         return choose(
             anchors, counts, budget, gains=gained, prediction=prediction, rank_by=gained * weight / prediction.cost
         )
 
-    def _pays(
-        self, trees: Sequence[RolloutTree], anchors: Sequence[Anchor], prediction: Prediction, predictor: Predictor
-    ) -> NDArray[np.bool_]:
-        """Returns [K] whether a continuation from each anchor promises `worth` times as much as a bare rollout."""
-        roots = _relied_on(predictor.predict([Anchor(tree) for tree in trees]), self.posterior)
-        place = {id(tree): index for index, tree in enumerate(trees)}
-        needed = self.worth * _density(roots)[[place[id(anchor.tree)] for anchor in anchors]]
-        return np.asarray(_density(prediction) >= needed)
-
     def _sighted(
-        self, anchors: Sequence[Anchor], prediction: Prediction, budget: float, weight: NDArray[np.float64]
+        self,
+        anchors: Sequence[Anchor],
+        prediction: Prediction,
+        budget: float,
+        weight: NDArray[np.float64],
+        least: NDArray[np.float64],
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Returns [K] continuations of each anchor and [K] the probability that they flip its outcome."""
         won = [anchor.tree.succeeded(anchor.tree.incumbent(anchor.node)) for anchor in anchors]
         repeat, strength = repeat_posterior(prediction.mean, prediction.strength, won)
+        too_little = (1 - repeat < self.min_gain) | (weight * (1 - repeat) < least)
         counts = expand_prefixes(
             repeat,
             budget,
             max_per_prefix=self.max_per_prefix,
             cost=prediction.cost,
             strength=strength,
-            weight=np.where((1 - repeat < self.min_gain) | (repeat == 1), 0.0, weight),
+            weight=np.where(too_little | (repeat == 1), 0.0, weight),
         )
         return counts, expected_flip_probability(repeat, strength, counts)
 
     def _blind(
-        self, anchors: Sequence[Anchor], prediction: Prediction, budget: float, weight: NDArray[np.float64]
+        self,
+        anchors: Sequence[Anchor],
+        prediction: Prediction,
+        budget: float,
+        weight: NDArray[np.float64],
+        least: NDArray[np.float64],
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Returns the same without a look at outcomes. Its table has a column for each possible continuation."""
         most = int(budget * (1 + ROUNDING) / prediction.cost.min())
         groups = np.arange(1, min(most, self.max_per_prefix or most) + 2)
         gains = expected_mixed_probability(prediction.mean[:, None], prediction.strength[:, None], groups)
-        gains[(gains[:, 1:2] < self.min_gain).any(axis=1)] = 0.0
+        first = gains[:, 1:2]  # [K, 1], or [K, 0] where the budget pays for none
+        gains[((first < self.min_gain) | (weight[:, None] * first < least[:, None])).any(axis=1)] = 0.0
         counts = expand_by_gain(np.diff(gains, axis=1), budget, cost=prediction.cost, weight=weight)
         return counts, gains[np.arange(len(anchors)), counts]
 
@@ -249,9 +254,11 @@ def _relied_on(prediction: Prediction, posterior: bool) -> Prediction:
     return Prediction(prediction.mean, strength, prediction.cost)
 
 
-def _density(prediction: Prediction) -> NDArray[np.float64]:
-    """Returns [K] the probability that two rollouts from each anchor differ, over what one costs."""
-    return expected_mixed_probability(prediction.mean, prediction.strength, 2) / prediction.cost
+def _price(forest: Sequence[RolloutTree]) -> float:
+    """Returns the least contrast for its cost that stage 1 chose a group for; 0 where it had no score."""
+    origins = [tree.nodes[tree.bare_leaves[0]].origin for tree in forest if tree.bare_leaves]
+    chosen = [one.gain / (one.count * (one.cost or 1.0)) for one in origins if one.gain and one.propensity is None]
+    return min(chosen, default=0.0)
 
 
 def _is_mixed(tree: RolloutTree) -> bool:

@@ -14,10 +14,10 @@ from contextlib import suppress
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from treeroll import run
-from treeroll.build import load_world, rendering
 from treeroll.compare.start import WORLDS
 from treeroll.config import Config
 from treeroll.errors import TreerollError
+from treeroll.preflight import load_world, rendering
 
 __all__ = ["AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedTokenizerFast", "run"]
 

@@ -14,6 +14,7 @@ from treeroll.comparison.summary import RATE
 from treeroll.config import Budget, Config
 from treeroll.errors import ConfigError, did_you_mean
 from treeroll.models import check_model
+from treeroll.preflight import load_world, longest
 from treeroll.sinks import provenance
 from treeroll.tasks import read_tasks
 
@@ -80,7 +81,9 @@ def make_plan(request: Request) -> tuple[Plan, list[str]]:
     plan = replace(plan, reference=_reference(plan, request.reference))
     configs = [resolved(plan, world, arm, plan.seeds[0]) for world, arm in plan.cells()]
     _check_inputs(configs)
-    return replace(plan, unit=_unit(plan, configs, request.unit)), notes
+    plan = replace(plan, unit=_unit(plan, configs, request.unit))
+    _check_groups(plan, configs)
+    return plan, notes
 
 
 def words(plan: Plan, world: World, arm: Arm, seed: int, rate: float | None = None) -> list[str]:
@@ -210,6 +213,16 @@ def _check_inputs(configs: Sequence[Config]) -> None:
     for data in {config.world.data for config in configs}:
         if data is not None:
             read_tasks(data)
+
+
+def _check_groups(plan: Plan, configs: Sequence[Config]) -> None:
+    """Checks that each arm's budget pays for a group on each world; worlds are made for that, but not in rollouts."""
+    for (world, arm), config in zip(plan.cells(), configs, strict=True):
+        if config.budget.unit != "rollouts":
+            try:
+                longest(config, load_world(config))
+            except ConfigError as error:
+                raise ConfigError(f"arm {arm.name!r} on {world.name}: {error}") from error
 
 
 def _listed(values: Sequence[float]) -> str:

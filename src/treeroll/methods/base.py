@@ -29,7 +29,7 @@ class RoundOptions:
     mixed_weight: float = 0.0
     """What a flip is worth in a tree whose bare rollouts hold a success and a failure already, in [0, 1]."""
     worth: float = 0.0
-    """What a continuation must promise for its cost, as a multiple of what a bare rollout of its task does; >= 0."""
+    """What a continuation must promise for its cost, as a multiple of what stage 1 promised; >= 0."""
     scope: Literal["task", "pool"] = "task"
     """Whether each task spends its own continuations, or one budget serves all of them."""
     posterior: bool = True
