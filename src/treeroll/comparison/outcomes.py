@@ -148,8 +148,10 @@ def _steps(records: Sequence[Record]) -> dict[str, float | None]:
     steps = [record for record in records if record["step"] > 0]
     found = {column: _mean(number(record, *keys) for record in steps) for column, keys in _MEANS.items()}
     late = {key: _mean(number(record, "predictor", key) for record in steps[-LAST:]) for key in _LATE}
+    # Of the same steps as what was predicted, where anything was: the two are read side by side.
     told = [record for record in steps[-LAST:] if number(record, "predictor", "flips_predicted") is not None]
-    late["flips_realised"] = _mean(number(record, "predictor", "flips_realised") for record in told)
+    flips = (number(record, "predictor", "flips_realised") for record in told or steps[-LAST:])
+    late["flips_realised"] = _mean(flips)
     return {**found, **late, **(dict.fromkeys(_JUDGED) if _uninformed(steps) else {})}
 
 
