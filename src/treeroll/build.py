@@ -122,20 +122,26 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
         probe=lambda anchors: engine.probe(anchors, PROBES, unit),
         samples=PROBES,
     )
-    if checkpoint:
-        state = read_state(checkpoint)
-        policy.version = sampler.version = state["policy_version"]
-        engine.spent = Spent(**state["spent"])
-        load_optimizer(checkpoint, learner.optimizer)
-        for group in learner.optimizer.param_groups:  # a checkpoint holds the options it was saved under, too
-            group["weight_decay"] = config.learner.weight_decay
-        forecaster.load_state_dict(read_predictor(checkpoint))
     estimator, clock = credit.get(config.learner.credit), Clock()
     rounds = Rounds(engine, rules, forecaster, config.seed, config.budget.unit, config.budget.continuations, clock)
-    return Parts(
+    parts = Parts(
         config, world, policy, sampler, engine, examiner, held_out, stream, rounds, forecaster, estimator, learner,
         clock,
     )  # fmt: skip
+    if checkpoint:
+        _restore(parts, checkpoint)
+    return parts
+
+
+def _restore(parts: Parts, checkpoint: Path) -> None:
+    """Puts the parts where a checkpoint left them; the policy's weights are loaded already."""
+    state, learner = read_state(checkpoint), parts.learner
+    parts.policy.version = parts.sampler.version = state["policy_version"]
+    parts.engine.spent = Spent(**state["spent"])
+    load_optimizer(checkpoint, learner.optimizer)
+    for group in learner.optimizer.param_groups:  # a checkpoint holds the options it was saved under, too
+        group["weight_decay"] = parts.config.learner.weight_decay
+    parts.predictor.load_state_dict(read_predictor(checkpoint))
 
 
 def _policy(config: Config, checkpoint: Path | None) -> Policy:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,7 +101,7 @@ class HiddenEncoder:
         return self._projections[length]
 
 
-class _TextEncoder:
+class _TextEncoder(ABC):
     """Encodes each text once a step: anchors are asked about when budget is spent, when scored, and when learned from.
 
     The step's end empties the memory, so that a resumed run encodes the same batches as one that went on.
@@ -126,9 +127,9 @@ class _TextEncoder:
                 vectors[place] = self._vectors[text]
         return vectors
 
+    @abstractmethod
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
         """Returns [n, size] the vectors of n texts that are not empty."""
-        raise NotImplementedError
 
 
 class WordLlamaEncoder(_TextEncoder):
