@@ -15,7 +15,8 @@ def test_defaults():
     assert (config.predictor.name, config.learner.credit) == ("head", "sibling-tree")
     budget = config.budget
     assert (budget.rollouts, budget.group, budget.min_group) == (128, 8, 4)
-    assert (budget.continuations, budget.max_per_prefix, budget.mixed_weight) == (0.25, 2, 0.0)
+    assert (budget.continuations, budget.max_per_prefix, budget.mixed_weight) == (0.33, 4, 1.0)
+    assert (budget.blind, budget.scope, budget.worth) == (True, "pool", 5.0)
     learner = config.learner
     assert (learner.learning_rate, learner.rise, learner.schedule) == (1.5e-3, 15, "linear")
 
@@ -171,7 +172,7 @@ def test_a_table_in_place_of_a_value_is_named():
     [
         (
             ["budget.rollouts=9"],
-            "leaves 7 bare rollouts, too few for one group of budget.group=8. Set budget.rollouts to 10 or more",
+            "leaves 6 bare rollouts, too few for one group of budget.group=8. Set budget.rollouts to 11 or more",
         ),
         (["method=grpo", "budget.rollouts=7"], "Set budget.rollouts to 8 or more"),
         (["budget.pool=11"], "need 12 different tasks, but a step has 11. Raise budget.pool or budget.group"),
@@ -188,7 +189,7 @@ def test_options_that_contradict_each_other(overrides, message):
 
 
 @pytest.mark.parametrize(
-    "overrides", [["budget.rollouts=10"], ["method=grpo", "budget.rollouts=8"], ["budget.pool=12"]]
+    "overrides", [["budget.rollouts=11"], ["method=grpo", "budget.rollouts=8"], ["budget.pool=12"]]
 )
 def test_the_smallest_that_fit(overrides):
     assert Config.resolve(overrides)

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 
+import tiny
 from treeroll import methods
 from treeroll.build import build
 from treeroll.config import Config
@@ -50,8 +51,9 @@ def test_a_budget_in_turns_or_tokens_is_carried_with_its_sign_and_met_on_average
     assert record["predictor"]["root_cost_error"] < 0.6
 
 
-def test_by_default_only_trees_without_a_contrast_get_continuations_and_the_others_share_is_carried():
-    parts = build(Config.resolve(["evaluation.tasks=1"]))
+def test_a_mixed_weight_of_0_leaves_mixed_trees_without_continuations_and_their_share_is_carried():
+    options = tiny.BRANCHING | {"budget.mixed_weight": 0, "evaluation.tasks": 1}
+    parts = build(Config.resolve([f"{key}={value}" for key, value in options.items()]))
     record, forest, left = train_step(parts, step=1, carried=0)
     assert record["allocation"]["groups"] == {"8": 12}  # 102 bare rollouts: 12 groups of 8, and 6 that fill none
     mixed = [len({tree.succeeded(leaf) for leaf in tree.bare_leaves}) == 2 for tree in forest]

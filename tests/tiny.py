@@ -31,7 +31,6 @@ OPTIONS = {
     "budget.rollouts": 32,
     "budget.pool": 8,
     "budget.group": 4,
-    "budget.mixed_weight": 1.0,
     "predictor.warmup": 16,
     "learner.learning_rate": 1.5e-3,
     "learner.rise": 1,
@@ -40,7 +39,16 @@ OPTIONS = {
     "checkpoint_every": 2,
     "report": "false",
 }
-"""Options of a run of about 0.2 CPU-seconds a step, with continuations in every step of a method that branches."""
+"""Options of a run of about 0.2 CPU-seconds a step."""
+BRANCHING = {
+    "budget.continuations": 0.25,
+    "budget.mixed_weight": 1.0,
+    "budget.blind": "false",
+    "budget.max_per_prefix": 2,
+    "budget.scope": "task",
+    "budget.worth": 0.0,
+}
+"""Those with which a method that branches has continuations in every step."""
 
 
 def make_model(folder: Path) -> Path:
@@ -83,10 +91,11 @@ def _episode(draw) -> list[tuple[str, str]]:
 def words(directory: Path, tasks: Path, **changed: object) -> list[str]:
     """Returns the command line of a small run; in `changed`, `__` stands for a dot."""
     options = {"model": directory, "world.data": tasks, **OPTIONS}
-    options |= {key.replace("__", "."): value for key, value in changed.items()}
-    method = methods.METHODS.get(str(options.get("method", "trace")))
-    if method is not None and "mixed_weight" not in method.uses:
-        del options["budget.mixed_weight"]
+    changed = {key.replace("__", "."): value for key, value in changed.items()}
+    method = methods.METHODS.get(str(changed.get("method", "trace")))
+    if method is not None and "worth" in method.uses:
+        options |= BRANCHING
+    options |= changed
     return ["train", *(f"{key}={value}" for key, value in options.items())]
 
 

@@ -63,7 +63,7 @@ class Budget(Section):
     pool: Count = 64
     """candidate tasks of a step, for methods that choose among them; of every method where turns or tokens are given"""
     continuations: Annotated[float, Field(ge=0)] = 1.0
-    """continuations for each bare rollout, on average; the method's own unless set (trace: 0.25)"""
+    """continuations for each bare rollout, on average; the method's own unless set (trace: 0.33)"""
     group: Annotated[int, Field(ge=2)] = 8
     """rollouts of a task where allocation is uniform (cold start included)"""
     min_group: Annotated[int, Field(ge=2)] = 4
@@ -73,17 +73,17 @@ class Budget(Section):
     max_active: OptionalCount = None
     """most tasks that get any rollout (trace); none: no limit"""
     max_per_prefix: OptionalCount = 2
-    """most continuations of one prefix, and how many a prefix drawn at random gets; none: no limit, and 2"""
+    """most continuations of one prefix (trace: 4), and how many one drawn at random gets; none: no limit, and 2"""
     mixed_weight: Share = 0.0
-    """what a flip is worth in a tree whose bare rollouts are mixed already (trace); 0: no continuations there"""
+    """what a flip is worth in a tree whose bare rollouts are mixed already (trace: 1); 0: no continuations there"""
     worth: Annotated[float, Field(ge=0)] = 0.0
-    """what a continuation must promise for its cost, as a multiple of what stage 1 promised (trace); 0: anything"""
+    """what a continuation must promise for its cost, as a multiple of what stage 1 promised (trace: 5); 0: anything"""
     scope: Literal["task", "pool"] = "task"
-    """whether each task spends its own continuations, at once, or one budget serves all, once all are in (trace)"""
+    """whether each task spends its own continuations, at once, or one budget all, once all are in (trace: pool)"""
     posterior: bool = True
     """score with the predictor's posterior, or with its mean alone as in the paper (trace)"""
     blind: bool = False
-    """choose prefixes without looking at how their rollouts ended (trace)"""
+    """choose prefixes without looking at how their rollouts ended (trace: true)"""
     explore: Share = 0.1
     """share of the bare rollouts that is spread uniformly, whatever is predicted"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from treeroll.allocation import RandomPrefixes, SequentialRoots, TracePrefixes, TraceRoots, UniformRoots
@@ -43,15 +44,27 @@ def _sequential(options: RoundOptions) -> SequentialRoots:
     )
 
 
+PRICED: Mapping[str, float | str | bool | None] = {
+    "budget.mixed_weight": 1.0,
+    "budget.blind": True,
+    "budget.max_per_prefix": 4,
+    "budget.scope": "pool",
+    "budget.worth": 5.0,
+}
+"""Stage 2 as it did best of what was tried (docs/experiments.md): any tree may branch, no prefix is chosen for how its
+rollout ended, and a continuation must promise, for its cost, five times what stage 1 bought at. So there are many where
+they are cheap and few where they are not."""
+
 _WHOLE = Method(
     name="trace",
-    summary="chooses tasks and group sizes, then branches where a continuation may flip the outcome",
+    summary="chooses tasks and group sizes, then branches where outcomes may differ and a continuation is cheap",
     paper=PAPER,
     build=lambda options: (_roots(options), _prefixes(options)),
     predictor="head",
     credit="sibling-tree",
     chooses_tasks=True,
-    continuations=0.25,
+    continuations=0.33,
+    options=PRICED,
 )
 
 TRACE = (
@@ -62,6 +75,7 @@ TRACE = (
         summary="chooses tasks and group sizes; every rollout starts at the root",
         build=lambda options: (_roots(options),),
         continuations=0.0,
+        options={},
     ),
     replace(
         _WHOLE,
@@ -75,6 +89,7 @@ TRACE = (
         name="trace-random",
         summary="trace's tasks and group sizes, then prefixes drawn at random, cheap ones more often: a control",
         build=lambda options: (_roots(options), RandomPrefixes(options.drawn, per_cost=True)),
+        options={},
     ),
     replace(
         _WHOLE,
@@ -82,6 +97,7 @@ TRACE = (
         summary="small groups first, then rounds of more where this step's outcomes say that they pay",
         build=lambda options: (_sequential(options),),
         continuations=0.0,
+        options={},
     ),
     replace(
         _WHOLE,
