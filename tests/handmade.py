@@ -58,3 +58,10 @@ def _rollout(tree: RolloutTree, parent: int, reward: float, turns: int, origin: 
         )
         parent = index
     return tree.extend(nodes)
+
+
+def restored(make, token):
+    """Returns a fresh environment that stands at a snapshot."""
+    env = make()
+    env.restore(token)
+    return env

@@ -120,7 +120,7 @@ def test_a_missing_file_is_named(tmp_path):
         ("world=3", "'world' is a section, not an option. Set one of its options: world.rendering, world.data"),
         ("steps", "'steps' is not an option. Write it as key=value, e.g. budget.rollouts=64"),
         ("method=trce", "unknown method 'trce'. Did you mean 'trace'?"),
-        ("env=atls", "unknown world 'atls'. Did you mean 'atlas'?"),
+        ("env=atls", "unknown world 'atls'. Did you mean 'atlas'? Your own: package.module:function"),
         ("predictor.name=hed", "unknown predictor 'hed'. Did you mean 'head'? Your own: package.module:Class"),
         ("learner.credit=sibling_tree", "unknown credit 'sibling_tree'. Did you mean 'sibling-tree'?"),
     ],

@@ -102,6 +102,9 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
             max_turns=sampling.max_turns,
             turn_tokens=sampling.turn_tokens,
             forks=forks,
+            tool_workers=sampling.tool_workers,
+            tool_seconds=sampling.tool_seconds,
+            tool_errors=sampling.tool_errors,
         )
         for forks in (method.branches or config.predictor.name not in UNPROBED, False)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from treeroll.errors import ConfigError, MissingExtraError, TreerollError, require
 
-OK, FAILED, INTERRUPTED = 0, 2, 130
+OK, DIFFERENT, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 _PACKAGES = {
     "train": ("torch", "transformers", "tokenizers", "safetensors", "pydantic", "rich", "bm25s", "threadpoolctl"),
@@ -33,13 +34,15 @@ _SECTION = {"rendering": "world.rendering", "data": "world.data"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0, 2 after an error, 130 after Ctrl-C."""
+    """Runs one command and returns its exit status: 0, 1 if a check failed, 2 after an error, 130 after Ctrl-C."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where module:function of a user's own is looked for, as python -m does
     try:
         known, rest = _parser().parse_known_args(arguments)
-        if rest and known.command not in {"train", "compare"}:
+        if rest and not getattr(known, "open", known.command in {"train", "compare"}):
             raise ConfigError(f"{rest[0]!r} is not an option of `treeroll {known.command}`. See its --help")
         known.rest = rest
-        known.run(known)
+        return int(known.run(known) or OK)
     except TreerollError as error:
         print(f"treeroll: error: {error}", file=sys.stderr)
         return FAILED
@@ -47,7 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever was interrupted says what was kept; Ctrl-C before that kept nothing.
         print(f"treeroll: stopped. {error}".rstrip(), file=sys.stderr)
         return INTERRUPTED
-    return OK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     warmup.add_argument("--seed", type=int, default=0, help="seed [0]")
     warmup.set_defaults(run=_warmup)
 
+    _add_env(commands)
+
     commands.add_parser("methods", allow_abbrev=False, help="list the methods").set_defaults(run=_methods)
     return parser
 
@@ -125,6 +129,31 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--replay", type=Path, metavar="DIR", help="judge rules on the trees of a run or comparison; no sampling")
     add("--share", type=float, default=0.5, help="with --replay: share of the recorded rollouts to spend [0.5]")
     compare.set_defaults(run=_compare)
+
+
+def _add_env(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    env = commands.add_parser("env", allow_abbrev=False, help="list the worlds, or check that one forks exactly")
+    actions = env.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", allow_abbrev=False, help="list the worlds and their options").set_defaults(run=_worlds)
+    check = actions.add_parser(
+        "check",
+        allow_abbrev=False,
+        help="play episodes forked at every turn and compare all that can be observed; status 1 where it differs",
+        epilog="Further options are those of the world: --world.NAME VALUE; see treeroll env list.",
+    )
+    add = check.add_argument
+    add(
+        "world",
+        metavar="NAME",
+        help="a world, or module:attribute: a function that returns one, or a class with --data",
+    )
+    add("--data", metavar="FILE", help="file of tasks to play [the world's own]")
+    add("--rendering", metavar="KIND", help="how the world is worded: compact, prose [compact]")
+    add("--episodes", type=int, default=8, metavar="N", help="episodes to make up [8]")
+    add("--turns", type=int, metavar="N", help="most turns of one [the world's, at most 12]")
+    add("--seed", type=int, default=0, help="which tasks and actions [0]")
+    add("--actions", type=Path, metavar="FILE", help='recorded episodes to play, one {"actions": [...]} a line')
+    check.set_defaults(run=_check, open=True)
 
 
 class _Override(argparse.Action):
@@ -247,6 +276,26 @@ def _warmup(known: argparse.Namespace) -> None:
     from treeroll.warmup import warmup
 
     print(warmup(known.out, steps=known.steps, seed=known.seed))
+
+
+def _worlds(known: argparse.Namespace) -> None:
+    require("pydantic", "train")
+    from treeroll.worlds import listing
+
+    print(listing())
+
+
+def _check(known: argparse.Namespace) -> int:
+    require("pydantic", "train")
+    from treeroll import worlds
+    from treeroll.config import Config
+
+    given = {"env": known.world, "world.data": known.data, "world.rendering": known.rendering}
+    words = [f"{key}={value}" for key, value in given.items() if value is not None]
+    config = Config.resolve([*words, *_overrides(known.rest)])
+    report = worlds.check(config, episodes=known.episodes, turns=known.turns, seed=known.seed, actions=known.actions)
+    print(report)
+    return OK if report.ok else DIFFERENT
 
 
 def _methods(known: argparse.Namespace) -> None:

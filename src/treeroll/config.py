@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from treeroll import credit, methods, predictor
+from treeroll import credit, envs, methods, predictor
 from treeroll.budget import Unit
-from treeroll.envs import WORLDS
 from treeroll.errors import ConfigError, did_you_mean
 from treeroll.methods import RoundOptions
 
@@ -43,12 +42,18 @@ class Section(BaseModel):
 
 
 class World(Section):
-    """The world that the agent acts in."""
+    """The world that the agent acts in. `treeroll env list` shows the further options that each world has."""
+
+    model_config = ConfigDict(extra="allow")
 
     rendering: Literal["auto", "compact", "prose"] = "auto"
     """how the world is worded; auto: compact for the packaged model, prose for any other"""
     data: str | None = None
-    """JSONL file of tasks to train on, one {"id", "prompt", "data"} a line; none: the world's own"""
+    """file of tasks; for atlas JSONL, one {"id", "prompt", "data"} a line; none: the world's own"""
+
+    def given(self) -> dict[str, Any]:
+        """Returns the options that the world's factory is called with, by name; not how it is worded."""
+        return {"data": self.data, **(self.model_extra or {})}
 
 
 class Budget(Section):
@@ -132,6 +137,12 @@ class Sampling(Section):
     """most tokens of a turn; none: the world's own"""
     max_turns: OptionalCount = None
     """turns after which an episode fails; none: the world's own"""
+    tool_workers: OptionalCount = None
+    """environments that step at the same time, in threads; none: the world's own"""
+    tool_seconds: Annotated[float, Field(gt=0)] | None = None
+    """seconds that a step of an environment may take; none: the world's own"""
+    tool_errors: Literal["fail", "observe"] = "fail"
+    """what an environment's error, silence or rubbish becomes: a failed rollout, or an observation of the agent"""
     dialogue: Literal["auto", "plain", "chat", "completion"] = "auto"
     """how an episode is worded; auto: plain for the packaged model, else its chat template if it has one"""
 
@@ -251,6 +262,8 @@ class Config(Section):
             values[key.strip()] = value.strip()
         known = dict(options())
         for key, value in values.items():
+            if key.startswith("world.") and key not in known:
+                continue  # the world's own; `preflight.load_world` holds it against the world's factory
             if key not in known:
                 raise ConfigError(_unknown(key, known))
             if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(known[key].annotation):
@@ -287,8 +300,8 @@ class Config(Section):
         """Returns the folder of the run: `out`, else the first free name in `root`. Nothing is made."""
         if self.out is not None:
             return Path(self.out)
-        number = 1
-        while (path := root / f"{self.method}-{self.env}-s{self.seed}-{number}").exists():
+        number, env = 1, self.env.replace(":", ".")
+        while (path := root / f"{self.method}-{env}-s{self.seed}-{number}").exists():
             number += 1
         return path
 
@@ -317,8 +330,7 @@ class Config(Section):
         method, budget = methods.get(self.method), self.budget
         predictor.check(self.predictor.name)
         credit.get(self.learner.credit)
-        if self.env not in WORLDS:
-            raise ConfigError(f"unknown world {self.env!r}.{did_you_mean(self.env, list(WORLDS))}")
+        envs.factory(self.env)
         if method.branches and budget.continuations == 0:
             raise ConfigError(
                 f"budget.continuations=0, but method {self.method!r} branches. Give it a share, or take a method "

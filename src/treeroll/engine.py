@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import islice
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,11 @@ from numpy.typing import NDArray
 from treeroll import budget
 from treeroll.allocation.base import Allocation
 from treeroll.budget import Spent, Unit
-from treeroll.envs.base import Done, Env, World, continue_from, fork_point
-from treeroll.errors import EnvError, SamplerError
+from treeroll.envs.base import Done, Env, Observation, World
+from treeroll.envs.forking import REPLAY
+from treeroll.envs.stage import Branch, Kept, Stage
+from treeroll.envs.tools import Failure, observed
+from treeroll.errors import SamplerError
 from treeroll.predictor.base import Prediction
 from treeroll.samplers.base import Dialogue, Prefix, Sampler, Turn, TurnRequest
 from treeroll.seeding import derive
@@ -27,6 +31,8 @@ from treeroll.tree import Anchor, Node, Origin, RolloutTree, Task
 
 NextRound = Callable[[RolloutTree], Allocation]
 """Decides one task's next rollouts from its own tree; nothing, when the task is done."""
+
+Answer: TypeAlias = Observation | Done | Failure
 
 
 @dataclass(eq=False)
@@ -44,6 +50,8 @@ class _Rollout:
     env: Env
     history: NDArray[np.int32]
     computed: Prefix
+    lost: bool = False
+    """Whether another environment has just taken the place of `env`, and has not seen the last action."""
 
 
 @dataclass(eq=False)
@@ -53,7 +61,9 @@ class _Growing:
     tree: RolloutTree
     nodes: list[Node]
     prefixes: dict[int, Prefix]
-    forks: dict[int, Any] = field(default_factory=dict)
+    forks: dict[int, Kept] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
+    """Nodes whose environment was lost: the one that took its place has not seen their action."""
     rollouts: int = 0
     running: int = 0
     rounds: int = 0
@@ -62,6 +72,15 @@ class _Growing:
 
     def frozen(self) -> RolloutTree:
         return replace(self.tree, nodes=tuple(self.nodes))
+
+    def branch(self, node: int) -> Branch:
+        """Returns what is needed to stand at a node again; without a fork that is replay, at the root a new start."""
+        kept, history = self.forks.get(node, REPLAY), []
+        while kept is REPLAY and node > 0:
+            if node not in self.lost:
+                history.append((self.nodes[node].text, self.nodes[node].observation))
+            node = self.nodes[node].parent
+        return Branch(kept, self.tree.task, history[::-1])
 
 
 class Engine:
@@ -75,6 +94,11 @@ class Engine:
       max_turns: turns after which an episode ends without success; the world's own where None.
       turn_tokens: most tokens sampled in a turn; the world's own where None.
       forks: whether later rounds may branch from prefixes; without them nothing is kept for that.
+      tool_workers: environments that step at the same time; the world's own number where None.
+      tool_seconds: wall seconds that a step or a reset may take; the world's own where None.
+      tool_errors: what an environment's failure (an exception, no answer in time, an answer that is none) becomes:
+        `fail`, a failed rollout with its cause; `observe`, an observation "Error: ...", and the episode goes on. One
+        whose environment was lost goes on in another that stands before the action; where there is none, it fails.
     """
 
     def __init__(
@@ -87,11 +111,15 @@ class Engine:
         max_turns: int | None = None,
         turn_tokens: int | None = None,
         forks: bool = True,
+        tool_workers: int | None = None,
+        tool_seconds: float | None = None,
+        tool_errors: Literal["fail", "observe"] = "fail",
     ) -> None:
         self.world, self.sampler, self.dialogue, self.seed = world, sampler, dialogue, seed
         self.max_turns = max_turns or world.max_turns
         self.turn_tokens = turn_tokens or world.turn_tokens
-        self.forks = forks
+        self.forks, self.tool_errors = forks, tool_errors
+        self.stage = Stage(world, workers=tool_workers, seconds=tool_seconds)
         self.spent = Spent()
         """All that was sampled through this engine."""
         self._growing: dict[tuple[int, str], _Growing] = {}
@@ -160,25 +188,25 @@ class Engine:
         They enter no tree and are not charged: what they tell is for an oracle, which no real run has.
 
         Raises:
-          SamplerError: an anchor is a prefix, and the engine keeps nothing to branch from.
+          SamplerError: an anchor is a prefix, and the engine keeps nothing to branch from, or its world cannot.
         """
-        if not self.forks and any(anchor.node for anchor in anchors):
-            raise SamplerError(
-                "a prefix cannot be probed: this engine was made with forks=False. Make it with forks=True"
-            )
         shadows: dict[tuple[int, str], _Growing] = {}
         for key in {(anchor.tree.step, anchor.tree.task.id) for anchor in anchors}:
             growing = self._growing[key]
-            shadows[key] = _Growing(
-                growing.tree, list(growing.nodes), dict(growing.prefixes), dict(growing.forks), draws="probe"
-            )
-        spent, blank = self.spent, np.full(len(anchors), np.nan)
+            kept = dict(growing.prefixes), dict(growing.forks), set(growing.lost)
+            shadows[key] = _Growing(growing.tree, list(growing.nodes), *kept, draws="probe")
+        spent, mishaps, blank = self.spent, self.stage.mishaps, np.full(len(anchors), np.nan)
         counts = np.full(len(anchors), count, dtype=np.int64)
         prediction = Prediction(blank, blank, np.ones(len(anchors)))
         plan = Allocation(tuple(anchors), counts, blank, prediction, blank, float(counts.sum()))
         rollouts = self._start(plan, shadows)
+        if len(rollouts) < plan.rollouts:
+            raise SamplerError(
+                "a prefix cannot be probed, since no episode can be continued from it: "
+                f"{' '.join(self.stage.take_notes())}. Take a predictor that does not probe"
+            )
         self._play_out(rollouts, None)
-        self.spent = spent
+        self.spent, self.stage.mishaps = spent, mishaps
         success, cost = np.zeros((2, len(anchors), count))
         for place, rollout in enumerate(rollouts):
             own, leaf = divmod(place, count), rollout.growing.nodes[rollout.node]
@@ -190,47 +218,58 @@ class Engine:
     def _play_out(self, waiting: list[_Rollout], next_round: NextRound | None) -> None:
         """Plays rollouts to their ends, wave by wave, and the rounds that follow them."""
         while waiting:
-            requests = [self._request(rollout) for rollout in waiting]
-            turns = self.sampler.sample(requests)
-            going = []
-            for rollout, turn in zip(waiting, turns, strict=True):
-                if self._advance(rollout, turn):
+            turns = self.sampler.sample([self._request(rollout) for rollout in waiting])
+            actions = [self.dialogue.action(turn.token_ids) for turn in turns]
+            answers = self._act(waiting, actions)
+            going, ahead = [], []
+            for rollout, turn, action, answer in zip(waiting, turns, actions, answers, strict=True):
+                if self._advance(rollout, turn, action, answer):
                     going.append(rollout)
+                    ahead.append(rollout)
                 elif rollout.growing.running == 0 and next_round is not None:
                     going += self._go_on(rollout.growing, next_round)
+            if self.forks:
+                for rollout, (env, kept) in zip(ahead, self.stage.keep([it.env for it in ahead]), strict=True):
+                    rollout.env, rollout.growing.forks[rollout.node] = env, kept
             waiting = going
+
+    def _act(self, rollouts: Sequence[_Rollout], actions: Sequence[str]) -> list[Answer]:
+        """Returns what the environments answer; failures as observations, where that is wanted and the episode can."""
+        answers: list[Answer] = self.stage.step([rollout.env for rollout in rollouts], actions)
+        if self.tool_errors == "fail":
+            return answers
+        failed = {place: said for place, said in enumerate(answers) if isinstance(said, Failure)}
+        lost = [place for place, failure in failed.items() if failure.kind in {"hung", "lost"}]
+        branches = [rollouts[place].growing.branch(rollouts[place].node) for place in lost]
+        for place, env in zip(lost, self._continue(branches), strict=True):
+            if isinstance(env, Failure):
+                del failed[place]
+            else:
+                rollouts[place].env, rollouts[place].lost = env, True
+        for place, failure in failed.items():
+            answers[place] = Observation(observed(failure))
+        return answers
 
     def _go_on(self, growing: _Growing, next_round: NextRound) -> list[_Rollout]:
         return self._start(next_round(growing.frozen()), self._growing)
 
     def _start(self, allocation: Allocation, trees: Mapping[tuple[int, str], _Growing]) -> list[_Rollout]:
-        """Returns the rollouts that an allocation asks for, each standing at its anchor."""
-        started, prediction = [], allocation.prediction
-        for rank, (anchor, count) in enumerate(zip(allocation.anchors, allocation.counts.tolist(), strict=True)):
+        """Returns the rollouts that an allocation asks for, each standing at its anchor.
+
+        A prefix from which one of its continuations cannot start gets none: they are counted as withdrawn, and their
+        budget is left.
+        """
+        plan = list(zip(allocation.anchors, allocation.counts.tolist(), strict=True))
+        started, opened = [], self._open(plan, trees)
+        for rank, ((anchor, count), envs) in enumerate(zip(plan, opened, strict=True)):
             growing = trees[anchor.tree.step, anchor.tree.task.id]
-            outcome = None
-            if anchor.node:
-                outcome = growing.nodes[anchor.tree.incumbent(anchor.node)].reward
-            origin = Origin(
-                kind="continuation" if anchor.node else "bare",
-                round=growing.rounds,
-                anchor=anchor.node,
-                count=count,
-                gain=_number(allocation.gains[rank]),
-                rank=rank,
-                prediction=_number(prediction.mean[rank]),
-                strength=_number(prediction.strength[rank]),
-                cost=float(prediction.cost[rank]),
-                outcome=outcome,
-                propensity=_number(allocation.propensities[rank]),
-            )
+            if failures := [env for env in envs if isinstance(env, Failure)]:
+                self.stage.withdraw(count, failures[0])
+                continue
+            origin = _origin(allocation, rank, growing)
             prefix, turns = growing.prefixes[anchor.node], anchor.tree.depth(anchor.node)
-            for _ in range(count):
-                if anchor.node:
-                    env = continue_from(self.world.make, growing.forks[anchor.node])
-                else:
-                    env = self.world.make()
-                    env.reset(growing.tree.task)
+            for env in envs:
+                assert not isinstance(env, Failure)
                 number, growing.rollouts = growing.rollouts, growing.rollouts + 1
                 growing.running += 1
                 history = prefix.token_ids
@@ -240,18 +279,40 @@ class Engine:
         self.spent += Spent(rollouts=len(started))
         return started
 
+    def _open(
+        self, plan: Sequence[tuple[Anchor, int]], trees: Mapping[tuple[int, str], _Growing]
+    ) -> list[list[Env | Failure]]:
+        """Returns the environments of each anchor's rollouts, or why there is none."""
+        if not self.forks and any(anchor.node for anchor, _ in plan):
+            raise SamplerError("this engine was made with forks=False, so nothing starts at a prefix. Use forks=True")
+        tasks = [anchor.tree.task for anchor, count in plan if not anchor.node for _ in range(count)]
+        branches = [
+            branch
+            for anchor, count in plan
+            if anchor.node
+            for branch in [trees[anchor.tree.step, anchor.tree.task.id].branch(anchor.node)] * count
+        ]
+        bare, continued = iter(self.stage.open(tasks)), iter(self._continue(branches))
+        return [list(islice(continued if anchor.node else bare, count)) for anchor, count in plan]
+
+    def _continue(self, branches: Sequence[Branch]) -> list[Env | Failure]:
+        """Returns environments that stand at branches; replayed actions are charged."""
+        before = self.stage.mishaps.replayed
+        envs = self.stage.go_on(branches)
+        self.spent += Spent(tool_calls=self.stage.mishaps.replayed - before)
+        return envs
+
     def _request(self, rollout: _Rollout) -> TurnRequest:
         tree = rollout.growing.tree
         new = rollout.history[len(rollout.computed.token_ids) :]
         seed = derive(self.seed, rollout.growing.draws, tree.step, tree.task.id, rollout.number, rollout.turns)
         return TurnRequest(rollout.computed, new, self.turn_tokens, seed)
 
-    def _advance(self, rollout: _Rollout, turn: Turn) -> bool:
-        """Plays a sampled turn and stores its node; returns whether the rollout goes on."""
+    def _advance(self, rollout: _Rollout, turn: Turn, action: str, answer: Answer) -> bool:
+        """Stores the node of a turn that was played; returns whether the rollout goes on."""
         growing = rollout.growing
         self._remember(growing, rollout.node, turn.prefix)
-        action = self.dialogue.action(turn.token_ids)
-        cause, reward, observation, answered = self._play(rollout, action)
+        cause, reward, observation, answered = _judged(answer)
         written = np.empty(0, np.int32)
         if cause is None:
             written = self.dialogue.observation(observation, stopped=turn.stopped)
@@ -271,29 +332,49 @@ class Engine:
         rollout.computed = turn.ahead
         rollout.node = len(growing.nodes) - 1
         rollout.turns += 1
+        if rollout.lost:
+            growing.lost.add(rollout.node)
+            rollout.lost = False
         if cause is not None:
             growing.running -= 1
             return False
-        if self.forks:
-            growing.forks[rollout.node] = fork_point(rollout.env)
         return True
-
-    def _play(self, rollout: _Rollout, action: str) -> tuple[str | None, float | None, str, bool]:
-        """Returns the cause of an end (None: it goes on), the reward, the observation, and whether a tool answered."""
-        try:
-            answer = rollout.env.step(action)
-        except EnvError as error:
-            return f"error: {error}", 0.0, "", False
-        if isinstance(answer, Done):
-            return "answer", float(answer.reward), answer.text, False
-        return None, None, answer.text, True
 
     def _remember(self, growing: _Growing, node: int, prefix: Prefix) -> None:
         """Keeps what was computed at a node, for the predictor and for continuations."""
         if node in growing.prefixes:
             return
-        growing.prefixes[node] = prefix if self.forks else replace(prefix, kept=None)
+        branches = self.forks and self.stage.ladder.method != "roots"
+        growing.prefixes[node] = prefix if branches else replace(prefix, kept=None)
         growing.nodes[node] = replace(growing.nodes[node], hidden=prefix.hidden)
+
+
+def _judged(answer: Answer) -> tuple[str | None, float | None, str, bool]:
+    """Returns the cause of an end (None: it goes on), the reward, the observation, and whether a tool answered."""
+    if isinstance(answer, Failure):
+        return f"error: {answer.cause}", 0.0, "", False
+    if isinstance(answer, Done):
+        return "answer", float(answer.reward), answer.text, False
+    return None, None, answer.text, True
+
+
+def _origin(allocation: Allocation, rank: int, growing: _Growing) -> Origin:
+    """Returns why the rollouts of one of an allocation's anchors are sampled."""
+    anchor, prediction = allocation.anchors[rank], allocation.prediction
+    outcome = growing.nodes[anchor.tree.incumbent(anchor.node)].reward if anchor.node else None
+    return Origin(
+        kind="continuation" if anchor.node else "bare",
+        round=growing.rounds,
+        anchor=anchor.node,
+        count=int(allocation.counts[rank]),
+        gain=_number(allocation.gains[rank]),
+        rank=rank,
+        prediction=_number(prediction.mean[rank]),
+        strength=_number(prediction.strength[rank]),
+        cost=float(prediction.cost[rank]),
+        outcome=outcome,
+        propensity=_number(allocation.propensities[rank]),
+    )
 
 
 def _node(rollout: _Rollout, turn: Turn, written: NDArray[np.int32], **told: Any) -> Node:

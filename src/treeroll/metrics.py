@@ -103,6 +103,20 @@ def allocation_group(trees: Sequence[RolloutTree], *, budget: float, left: float
     return {"groups": _histogram(groups), "branch_turns": _histogram(turns), "budget": budget, "left": left}
 
 
+def environment_group(forking: str, counts: Mapping[str, int], notes: Sequence[str]) -> dict[str, Any]:
+    """Returns the group "environment" of a step's metrics.
+
+    forking: how episodes are continued (`envs.forking`): snapshot, copy, replay or roots; auto before the first fork.
+    errors: steps and resets that raised or answered what is no answer; a failed rollout each, or an observation
+      (sampling.tool_errors).
+    timeouts: steps, resets and snapshots that took longer than the time limit; likewise.
+    withdrawn: continuations that were allocated and could not start from their prefix; they cost no budget.
+    replayed: actions that were taken again to continue from a prefix; part of spent.tool_calls.
+    notes: sentences on what happened for the first time.
+    """
+    return {"forking": forking, **counts, "notes": list(notes)}
+
+
 def flips(trees: Iterable[RolloutTree]) -> tuple[float, float]:
     """Returns the shares of expanded anchors (prediction, reality) where a continuation changed the outcome.
 

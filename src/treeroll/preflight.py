@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
 from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from treeroll import envs
 from treeroll.config import Config
@@ -10,30 +15,60 @@ from treeroll.envs.base import World
 from treeroll.errors import ConfigError
 from treeroll.models import check_model
 from treeroll.sinks import check_free
-from treeroll.tasks import read_tasks
 
 
 def check(config: Config, resume: Path | None = None) -> None:
-    """Checks a run's model, task file and folder, as far as their files tell.
+    """Checks a run's model, world and folder, as far as their files tell.
 
     Args:
       config: the run's options.
       resume: the run that goes on; it has its own model and folder.
 
     Raises:
-      ConfigError: no such model, one without tokenizer or weights, or a folder that holds a run already.
-      DataError: a task file that is missing, empty or malformed.
+      ConfigError: no such model, one without tokenizer or weights, a folder that holds a run already, or an option
+        that the world does not have, needs, or refuses.
+      DataError: a file of tasks that is missing, empty or malformed.
+      MissingExtraError: a package that the world needs is not installed.
     """
     if resume is None:
         check_free(config.run_dir())
         check_model(config.model)
-    if config.world.data is not None:
-        read_tasks(config.world.data)
+    load_world(config)
 
 
 def load_world(config: Config) -> World:
-    """Returns the world of a run, worded for its model, with the user's own training tasks if there are any."""
-    return envs.load(config.env, rendering=rendering(config), seed=0, data=config.world.data)
+    """Returns the world of a run, made with the options of `world`.
+
+    Raises:
+      ConfigError: an option that the world does not have, needs, or refuses.
+      DataError, MissingExtraError: as its factory.
+    """
+    parameters = inspect.signature(envs.factory(config.env)).parameters
+    given = {name: value for name, value in config.world.given().items() if value is not None}
+    if "rendering" in parameters or config.world.rendering != "auto":
+        given["rendering"] = rendering(config)
+    for name, one in parameters.items():
+        if name not in given and one.default is one.empty:
+            raise ConfigError(f"world {config.env!r} needs an option. Set it: --world.{name} VALUE")
+    return envs.load(config.env, **_typed(config.env, given))
+
+
+def _typed(env: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns options as what the world's factory says that they are; words of the command line become numbers.
+
+    Raises:
+      ConfigError: a value that is not what the factory says.
+    """
+    make = envs.factory(env)
+    hints = get_type_hints(make.func if isinstance(make, partial) else make)
+    typed = {}
+    for name, value in given.items():
+        try:
+            typed[name] = TypeAdapter(hints[name]).validate_python(value) if name in hints else value
+        except ValidationError as error:
+            said = error.errors()[0]["msg"]
+            raise ConfigError(f"world.{name}={value}: {said[0].lower()}{said[1:]} (world {env!r})") from error
+    return typed
 
 
 def rendering(config: Config) -> str:

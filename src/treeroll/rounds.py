@@ -3,6 +3,8 @@
 First the rules over the pool, in order; each decision is a barrier. Then the rules of single tasks, each task by
 itself, as soon as its rollouts are in. A rule that `repeats` is asked again, with the larger forest and what is left,
 until it allocates nothing.
+
+Rollouts that cannot start (their prefix is withdrawn) cost nothing: their budget is left for later rules and steps.
 """
 
 from __future__ import annotations
@@ -52,13 +54,14 @@ class Rounds:
         start = self.engine.spent.total(self.unit)
         for place, rule in enumerate(pool_rules):
             limit = budget if place else self.whole(budget / (1 + self.continuations))
-            rounds, asks = 0, True
+            rounds, asks, withdrawn = 0, True, False
             while asks:
                 left = max(limit - (self.engine.spent.total(self.unit) - start), 0)
                 allocation = self.decide(rule, forest, left, "pool", step, place, rounds)
-                rounds, asks = rounds + 1, rule.repeats and allocation.rollouts > 0
-                last = rule is pool_rules[-1] and not asks
+                rounds, asks = rounds + 1, rule.repeats and allocation.rollouts > 0 and not withdrawn
+                last, before = rule is pool_rules[-1] and not asks, self.engine.spent.rollouts
                 forest = self.engine.extend(forest, allocation, own if last else None)
+                withdrawn = self.engine.spent.rollouts == before  # the forest is the same: so will the next answer be
         return [tree for tree in forest if tree.leaves]
 
     def decide(

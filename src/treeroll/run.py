@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def _steps(parts: Parts, folder: RunFolder, go_on: str, done: int, carried: floa
             view.note(repair)
         if done == 0 and folder.last_step is None:
             start = {"spent": asdict(parts.engine.spent), "heldout": evaluate(parts)}
+            _tell(view, parts.examiner.stage.take_notes())
             record = {"step": 0, **identity(parts), **start, "seconds": parts.clock.take()}
             folder.append_metrics(record)
             view.show(record)
@@ -82,10 +84,12 @@ def _steps(parts: Parts, folder: RunFolder, go_on: str, done: int, carried: floa
                 steps = f"{kept} step{'' if kept == 1 else 's'}"
                 raise type(error)(f"{error}. Kept: {steps} in {folder.path}. Go on with: {go_on}") from error
             step += 1
+            _tell(view, record["environment"]["notes"])
             if step % config.evaluation.every == 0 or step == config.steps:
                 view.status("evaluating")
                 record["heldout"] = evaluate(parts, config.evaluation.rollouts if step == config.steps else 1)
                 view.status("")
+                _tell(view, parts.examiner.stage.take_notes())
             record["seconds"] = parts.clock.take()
             folder.write_trees(step, trees)
             folder.append_metrics(record)
@@ -102,6 +106,11 @@ def _steps(parts: Parts, folder: RunFolder, go_on: str, done: int, carried: floa
     from treeroll.report import write_report
 
     return write_report(folder.path)
+
+
+def _tell(view: LiveView, notes: Sequence[str]) -> None:
+    for note in notes:
+        view.note(f"warning: {note}")
 
 
 def _keep(parts: Parts, folder: RunFolder, step: int, carried: float) -> None:

@@ -36,7 +36,7 @@ def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any],
     """
     engine, predictor, learner = parts.engine, parts.predictor, parts.config.learner
     budget, unit = parts.config.budget.amount + carried, parts.config.budget.unit
-    before = engine.spent
+    before, mishaps = engine.spent, engine.stage.mishaps
     with parts.clock.phase("sample"):
         pool = engine.plant(parts.stream.at(step), step=step)
         forest = parts.rounds.spend(pool, parts.config.budget.purse(budget), step)
@@ -69,6 +69,9 @@ def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any],
         "spent": asdict(engine.spent),
         "contrast": metrics.contrast_group(forest, credited),
         "allocation": metrics.allocation_group(forest, budget=budget, left=left),
+        "environment": metrics.environment_group(
+            engine.stage.ladder.method, asdict(engine.stage.mishaps - mishaps), engine.stage.take_notes()
+        ),
         "predictor": scores,
         "update": asdict(stats),
     }

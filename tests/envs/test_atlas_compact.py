@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handmade import restored
 from treeroll.envs import load
 from treeroll.envs.atlas import compact, facts
 from treeroll.envs.atlas.compact import CompactEnv
 from treeroll.envs.atlas.demonstrations import Noise, demonstrate, demonstrations
 from treeroll.envs.atlas.facts import RELATION
 from treeroll.envs.atlas.questions import Mix
-from treeroll.envs.base import Done, Forkable, Observation, continue_from, fork_point
+from treeroll.envs.base import Done, Forkable, Observation
 from treeroll.errors import ConfigError, DataError, EnvError
 from treeroll.tree import Task
 
@@ -91,10 +92,10 @@ def test_fork_continues_exactly_and_only_known_words_are_spoken(turn: list[str],
     first.reset(WORLD.test[index])
     assert isinstance(first, Forkable)
     first.step("x search lyon CITY_OF E")
-    token = fork_point(first)
+    token = first.snapshot()
     expected = first.step(" ".join(turn))
     for _ in range(2):
-        assert continue_from(WORLD.make, token).step(" ".join(turn)) == expected
+        assert restored(WORLD.make, token).step(" ".join(turn)) == expected
     if isinstance(expected, Observation):
         assert set(expected.text.split(" ")) <= set(VOCABULARY)
 

@@ -4,11 +4,12 @@ from collections import Counter
 
 import pytest
 
+from handmade import restored
 from treeroll.envs import load
 from treeroll.envs.atlas import Mix, atlas, documents, facts, prose
 from treeroll.envs.atlas.facts import RELATION
 from treeroll.envs.atlas.questions import Question
-from treeroll.envs.base import Done, Env, Forkable, Observation, continue_from, fork_point
+from treeroll.envs.base import Done, Env, Forkable, Observation
 from treeroll.errors import EnvError
 
 FACTS = facts.load()
@@ -184,9 +185,9 @@ def test_fork_goes_on_with_the_same_task() -> None:
     env.reset(WORLD.test[3])
     assert isinstance(env, Forkable)
     env.step("Action: search[Lyon]")
-    token = fork_point(env)
+    token = env.snapshot()
     env.reset(WORLD.test[4])
-    assert finish(continue_from(WORLD.make, token), f"finish[{WORLD.test[3].data['answer']}]") == 1.0
+    assert finish(restored(WORLD.make, token), f"finish[{WORLD.test[3].data['answer']}]") == 1.0
 
 
 def test_people_are_asked_for_with_who() -> None:

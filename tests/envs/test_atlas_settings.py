@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handmade import restored
 from treeroll.envs import load
 from treeroll.envs.atlas import compact, facts
 from treeroll.envs.atlas.compact import CompactEnv
 from treeroll.envs.atlas.demonstrations import Noise, demonstrate, demonstrations
 from treeroll.envs.atlas.questions import Question
 from treeroll.envs.atlas.settings import EARLY, LONG, REPAIR, SETTINGS
-from treeroll.envs.base import Done, Observation, continue_from, fork_point
+from treeroll.envs.base import Done, Observation
 from treeroll.errors import ConfigError
 from treeroll.tree import Task
 
@@ -115,9 +116,9 @@ def test_forks_are_exact_at_every_turn(name: str, index: int, seed: int) -> None
     env = world.make()
     env.reset(task)
     for action, observation in turns:
-        token = fork_point(env)
+        token = env.snapshot()
         heard = env.step(action)
-        assert continue_from(world.make, token).step(action) == heard
+        assert restored(world.make, token).step(action) == heard
         assert (heard.text if isinstance(heard, Observation) else "") == observation
 
 

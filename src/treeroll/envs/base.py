@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
 
 from treeroll.tree import Task
+
+Forking: TypeAlias = Literal["auto", "snapshot", "copy", "replay", "roots"]
+"""How episodes are continued from their middle; `forking` has the ladder."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,11 @@ class World:
     """What the agent is told before the first question; empty for the tiny model."""
     examples: tuple[Example, ...] = ()
     """Demonstrations for models that have not been trained on this world."""
-
-
-def fork_point(env: Env) -> Any:
-    """Returns a token from which `continue_from` goes on: the environment's own snapshot, else a deep copy."""
-    return env.snapshot() if isinstance(env, Forkable) else copy.deepcopy(env)
-
-
-def continue_from(make: Callable[[], Env], token: Any) -> Env:
-    """Returns an environment that stands where `fork_point` was taken; the token can be used again."""
-    env = make()
-    if isinstance(env, Forkable):
-        env.restore(token)
-        return env
-    return copy.deepcopy(token)  # type: ignore[no-any-return]
+    forking: Forking = "auto"
+    """How an episode is continued from its middle; auto: the first of snapshot, copy and replay that works."""
+    tool_workers: int = 1
+    """Environments that step at the same time, in threads; 1: one after the other, in the calling thread."""
+    tool_seconds: float | None = None
+    """Wall seconds that a step or a reset may take; one that takes longer has failed. None: no limit."""
+    actions: Callable[[Task, np.random.Generator], str] | None = None
+    """A random action of a right form for a task, as `treeroll env check` plays them; None: it makes up its own."""

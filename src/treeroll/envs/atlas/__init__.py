@@ -120,6 +120,7 @@ def _compact(setting: Setting, seed: int, train: int, test: int, mix: Mix) -> Wo
         make=partial(compact.CompactEnv, known),
         max_turns=setting.max_turns,
         turn_tokens=compact.TURN_TOKENS,
+        actions=partial(compact.act, known),
     )
 
 

@@ -207,3 +207,16 @@ class CompactEnv:
 
 def _observe(first: Iterable[str], pairs: Iterable[tuple[str, str]]) -> str:
     return " ".join(["O", *first, *(word for pair in pairs for word in pair), "T"])
+
+
+def act(facts: Facts, task: Task, rng: np.random.Generator) -> str:
+    """Returns a random turn of the right form about what lies on a task's way, for checks of the environment."""
+    chain, places, draw = list(task.data["chain"]), list(task.data.get("places", ())), rng.random()
+    entity = chain[rng.integers(len(chain))]
+    if places and draw < 0.3:
+        place = places[rng.integers(len(places))]
+        return f"{place} lookup {place} {ABOUT} {STOP}"
+    if draw > 0.9:
+        return f"done answer {entity} {STOP}"
+    names = facts.relations_of.get(entity) or ASKED
+    return f"done {TOOLS[rng.integers(len(TOOLS))]} {entity} {names[rng.integers(len(names))]} {STOP}"
