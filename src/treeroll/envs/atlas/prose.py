@@ -12,13 +12,13 @@ equals the right one after SQuAD-style normalisation, else 0. The split is by co
 
 from __future__ import annotations
 
-import re
 import string
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
+from treeroll.envs.actions import parse
 from treeroll.envs.atlas.documents import noun, plain, search
 from treeroll.envs.atlas.facts import RELATION, Facts
 from treeroll.envs.atlas.questions import Mix, Question, Split
@@ -164,23 +164,6 @@ def token_f1(answer: str, gold: str) -> float:
 
 
 # Episodes -------------------------------------------------------------------------------------------------------
-
-_ACTION = re.compile(r"\b(search|finish)\s*([\[(])([^\]\n]*)", re.IGNORECASE)
-
-
-def parse(action: str) -> tuple[str, str] | None:
-    """Returns (`search` or `finish`, argument) of a turn; None where it has no action or an empty argument.
-
-    What a model thinks between `<think>` and `</think>` is not searched for actions.
-    """
-    match = _ACTION.search(action.rpartition("</think>")[2])
-    if match is None:
-        return None
-    tool, bracket, argument = match.groups()
-    if bracket == "(" and ")" in argument:
-        argument = argument[: argument.rindex(")")]
-    argument = argument.strip(" \t\"'")
-    return (tool.lower(), argument) if argument else None
 
 
 class ProseEnv:
