@@ -50,6 +50,8 @@ FIXED = (
     "budget.unit", "learner.train_layers",
 )  # fmt: skip
 """Options that a run keeps for life: with another value, the steps before would belong to another run."""
+MOVABLE = frozenset(["cache", "retrieval"])
+"""Options of worlds that may change: where something lies, not what it is (a server may get another address)."""
 
 
 @dataclass(eq=False)
@@ -162,6 +164,8 @@ def _policy(config: Config, checkpoint: Path | None) -> Policy:
     ThreadpoolController().select(internal_api="openblas").limit(limits=1)
     if config.learner.train_layers is not None:
         policy.train_top_layers(config.learner.train_layers)
+    if config.learner.gradient_checkpointing:
+        policy.compute_again()
     return policy
 
 
@@ -179,6 +183,7 @@ def _learner(config: Config, policy: Policy) -> Learner:
         gradient_clip=config.learner.gradient_clip,
         updates=config.learner.updates,
         micro_tokens=config.learner.micro_tokens,
+        packed=config.learner.packed,
         temperature=config.sampling.temperature,
     )
 
@@ -226,13 +231,14 @@ def check_fixed(before: Config, now: Config) -> None:
     """Checks that a run is resumed as the run that it is.
 
     Raises:
-      ConfigError: an option of `FIXED` differs.
+      ConfigError: an option of `FIXED` differs, or one of the world's own that is not in `MOVABLE`.
     """
-    changed = [
-        f"{key}={value(now)} (was {value(before)})"
-        for key, value in zip(FIXED, map(attrgetter, FIXED), strict=True)
-        if value(now) != value(before)
-    ]
+    pairs = [(key, attrgetter(key)(now), attrgetter(key)(before)) for key in FIXED]
+    own, was = now.world.model_extra or {}, before.world.model_extra or {}
+    pairs += [
+        (f"world.{name}", own.get(name), was.get(name)) for name in sorted({*own, *was}) if name not in MOVABLE
+    ]  # words of the command line and numbers of a file are the same
+    changed = [f"{key}={one} (was {other})" for key, one, other in pairs if str(one) != str(other)]
     if changed:
         raise ConfigError(
             f"--resume goes on with the same run, so this cannot change: {', '.join(changed)}. "

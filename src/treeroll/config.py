@@ -193,6 +193,10 @@ class Learner(Section):
     """steps in which all tasks count, before `keep` holds"""
     micro_tokens: Count = 16384
     """most tokens computed at once, padding included; less needs less memory"""
+    packed: Literal["auto", "always", "never"] = "auto"
+    """compute what rollouts share once, as trees, or each rollout by itself; auto: whatever is faster"""
+    gradient_checkpointing: bool = False
+    """compute the layers again in the backward pass, which needs less memory and takes a third more time"""
     train_layers: OptionalCount = None
     """how many of the top layers learn; none: the whole model"""
 

@@ -8,8 +8,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from treeroll.errors import ConfigError, TrainingError
+from treeroll.learner.compute import micro_batches
 from treeroll.learner.policy import Policy
-from treeroll.learner.update import Learner, deal, micro_batches
+from treeroll.learner.update import Learner, deal
 from treeroll.packing import TreeRow
 
 

@@ -54,6 +54,13 @@ class Policy:
         if not tied:
             self.model.get_output_embeddings().requires_grad_(True)
 
+    def compute_again(self) -> None:
+        """Lets the layers keep no activations but their inputs while training: each is computed again in the backward
+        pass (gradient checkpointing)."""
+        # Its name since transformers 5.2x; the old one goes in 6, and warns.
+        enable = getattr(self.model, "activation_checkpointing_enable", self.model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
+
     def logprobs(self, rows: Sequence[TreeRow], temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the log-probability and the entropy at every trained token of some rows.
 
@@ -80,9 +87,21 @@ class Policy:
         ).last_hidden_state
         target = torch.from_numpy(predicted).to(device)
         # The token at t is predicted by the hidden state at t - 1; a prompt always comes before the first one.
-        logits = self.model.get_output_embeddings()(hidden[:, :-1][target[:, 1:]]).float() / temperature
+        return self.predicted(hidden[:, :-1][target[:, 1:]], tokens[target], temperature)
+
+    def predicted(
+        self, hidden: torch.Tensor, targets: torch.Tensor, temperature: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the log-probability and the entropy at N tokens, each float32 [N].
+
+        Args:
+          hidden: [N, D] the decoder's last hidden states before them.
+          targets: [N] their ids.
+          temperature: that of the sampling distribution.
+        """
+        logits = self.model.get_output_embeddings()(hidden).float() / temperature
         logprobs = torch.log_softmax(logits, dim=-1)
-        chosen = logprobs.gather(1, tokens[target][:, None])[:, 0]
+        chosen = logprobs.gather(1, targets[:, None])[:, 0]
         entropy = -(logprobs.detach().exp() * logprobs.detach()).sum(dim=-1)
         return chosen, entropy
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from treeroll.errors import ConfigError, TrainingError, did_you_mean
-from treeroll.learner.loss import LOSSES, RATIOS, Loss, Ratio, policy_loss, spans_of
+from treeroll.learner.compute import PACKED, MicroBatch, Packed, by_rows, by_trees, computing, memory_named, worthwhile
+from treeroll.learner.loss import LOSSES, RATIOS, Loss, LossParts, Ratio, policy_loss, spans_of
+from treeroll.learner.packed import refusal
 from treeroll.learner.policy import Policy
 from treeroll.packing import TreeRow
 
@@ -54,11 +56,12 @@ class Learner:
       gradient_clip: largest gradient norm.
       updates: optimizer steps per call; the tasks are dealt out among them, so that each row is trained on once.
         Small updates often learn more from the same rollouts than one large one (docs/experiments.md).
-      micro_tokens: most tokens (rows x longest row) computed at once; lower it when memory runs out.
+      micro_tokens: most tokens (of packs, or rows x longest row) computed at once; lower it when memory runs out.
+      packed: compute what rows share once (`always`), every row by itself (`never`), or what is faster (`auto`).
       temperature: that of the sampling distribution.
 
     Raises:
-      ConfigError: no such loss or ratio.
+      ConfigError: no such loss or ratio, or the model cannot be given packed trees and `packed` is `always`.
     """
 
     def __init__(
@@ -76,9 +79,10 @@ class Learner:
         gradient_clip: float = 1.0,
         updates: int = 1,
         micro_tokens: int = 16384,
+        packed: Packed = "auto",
         temperature: float = 1.0,
     ) -> None:
-        for kind, name, known in (("loss", loss, LOSSES), ("ratio", ratio, RATIOS)):
+        for kind, name, known in (("loss", loss, LOSSES), ("ratio", ratio, RATIOS), ("packed", packed, PACKED)):
             if name not in known:
                 raise ConfigError(f"unknown {kind} {name!r}.{did_you_mean(name, [str(word) for word in known])}")
         self.policy = policy
@@ -87,6 +91,12 @@ class Learner:
         self.clip_low, self.clip_high = clip_low, clip_high
         self.gradient_clip, self.updates = gradient_clip, updates
         self.micro_tokens, self.temperature = micro_tokens, temperature
+        self.packed: Packed = packed
+        if packed == "always" and (reason := refusal(policy)):
+            raise ConfigError(
+                f"learner.packed=always, but {policy.name} cannot be given packed trees: {reason}. Use auto or never"
+            )
+        self._packs: bool | None = True if packed == "always" else False if packed == "never" else None
         self.optimizer = torch.optim.AdamW(
             policy.trainable(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay
         )
@@ -122,33 +132,24 @@ class Learner:
         self.optimizer.load_state_dict(optimizer)
 
     def _optimizer_step(self, rows: Sequence[TreeRow], denominator: float) -> UpdateStats:
-        self.policy.model.eval()  # as in sampling: dropout would make the ratio of policies a random one
+        batches = self._batches(rows)
+        _ready(self.policy.model)
         self.optimizer.zero_grad(set_to_none=True)
         total, clipped, divergence, entropy, tokens = 0.0, 0, 0.0, 0.0, 0
-        for part in micro_batches(rows, self.micro_tokens):
-            logprobs, entropies = self.policy.logprobs(part, self.temperature)
-            behaviour, advantages = (
-                torch.from_numpy(np.concatenate(values)).to(logprobs)
-                for values in (
-                    [row.behaviour_logprobs[row.loss_mask] for row in part],
-                    [row.advantages[row.loss_mask] for row in part],
-                )
-            )
-            spans = spans_of(part, self.ratio)
-            parts = policy_loss(
-                logprobs, behaviour, advantages,
-                loss=self.loss, spans=None if spans is None else spans.to(logprobs.device),
-                clip_low=self.clip_low, clip_high=self.clip_high,
-            )  # fmt: skip
-            loss = parts.loss / denominator
-            if not torch.isfinite(loss):
-                raise self._broken("loss", loss.item())
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-            clipped += int(parts.clipped)
-            divergence += float(parts.divergence)
-            entropy += float(entropies.sum())
-            tokens += len(logprobs)
+        with computing(self.policy, batches):
+            for batch in batches:
+                with memory_named(batch, self.micro_tokens):
+                    parts, entropies = self._loss(batch)
+                    loss = parts.loss / denominator
+                    if not torch.isfinite(loss):
+                        raise self._broken("loss", loss.item())
+                    loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.item()
+                clipped += int(parts.clipped)
+                divergence += float(parts.divergence)
+                entropy += float(entropies.sum())
+                tokens += len(entropies)
+        self.policy.model.eval()
         norm = float(torch.nn.utils.clip_grad_norm_(self.policy.trainable(), self.gradient_clip))
         if not np.isfinite(norm):
             raise self._broken("gradient norm", norm)
@@ -156,6 +157,38 @@ class Learner:
             group["lr"] = self._step_size()
         self.optimizer.step()
         return UpdateStats(total, norm, clipped / tokens, divergence / tokens, entropy / tokens, tokens)
+
+    def _batches(self, rows: Sequence[TreeRow]) -> list[MicroBatch]:
+        """Returns the rows as they are computed, packed or not."""
+        plain = by_rows(rows, self.micro_tokens)
+        if self._packs is False:
+            return plain
+        trees = by_trees(rows, self.micro_tokens, whole=self.ratio == "sequence")
+        if self.packed == "always":
+            return trees or plain
+        if not worthwhile(plain, trees):
+            return plain
+        if self._packs is None:  # asked when it first matters: the answer costs a forward pass
+            self._packs = refusal(self.policy) is None
+        return trees if self._packs else plain
+
+    def _loss(self, batch: MicroBatch) -> tuple[LossParts, torch.Tensor]:
+        """Returns the summed loss of a batch and [N] the entropy at its trained tokens."""
+        logprobs, entropies = batch.logprobs(self.policy, self.temperature)
+        behaviour, advantages = (
+            torch.from_numpy(np.concatenate(values)).to(logprobs)
+            for values in (
+                [row.behaviour_logprobs[row.loss_mask] for row in batch.rows],
+                [row.advantages[row.loss_mask] for row in batch.rows],
+            )
+        )
+        spans = spans_of(batch.rows, self.ratio)
+        parts = policy_loss(
+            logprobs, behaviour, advantages,
+            loss=self.loss, spans=None if spans is None else spans.to(logprobs.device),
+            clip_low=self.clip_low, clip_high=self.clip_high,
+        )  # fmt: skip
+        return parts, entropies
 
     def _step_size(self) -> float:
         """Returns the next step size, from AdamW's own count (which its checkpoints hold) and the policy's version."""
@@ -191,20 +224,13 @@ def _mean(stats: Sequence[UpdateStats]) -> UpdateStats:
     return UpdateStats(loss=float(np.mean(losses)), grad_norm=float(np.mean(norms)), tokens=int(tokens.sum()), **shares)
 
 
-def micro_batches(rows: Sequence[TreeRow], micro_tokens: int) -> Iterator[list[TreeRow]]:
-    """Yields the rows in batches of at most `micro_tokens` padded tokens, longest rows first.
+def _ready(model: Any) -> None:
+    """Puts a model into the mode it is trained in: that of sampling, since dropout would make the ratio a random one.
 
-    Longest first, so that memory trouble shows at once. A row longer than that makes a batch of its own.
+    Layers that are computed again in the backward pass do so in training mode only; it is theirs alone, and none of
+    what is inside them, which is where dropout would be.
     """
-    order = sorted(rows, key=lambda row: -(len(row.prompt_ids) + len(row.completion_ids)))
-    batch: list[TreeRow] = []
-    width = 0
-    for row in order:
-        length = len(row.prompt_ids) + len(row.completion_ids)
-        if batch and (len(batch) + 1) * max(width, length) > micro_tokens:
-            yield batch
-            batch, width = [], 0
-        batch.append(row)
-        width = max(width, length)
-    if batch:
-        yield batch
+    model.eval()
+    for layer in model.modules():
+        if getattr(layer, "gradient_checkpointing", False):
+            layer.training = True
