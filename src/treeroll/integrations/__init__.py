@@ -1,0 +1,1 @@
+"""treeroll inside the trainers that people use. One folder each; nothing of theirs is imported until theirs is."""
