@@ -7,8 +7,9 @@ import pytest
 
 import tiny
 from treeroll import cli
-from treeroll.build import build, load_dialogue, rendering
+from treeroll.build import build, check_fixed, load_dialogue, rendering
 from treeroll.config import Config
+from treeroll.errors import ConfigError
 from treeroll.samplers.dialogue import PlainDialogue
 from treeroll.samplers.local import LocalSampler
 
@@ -190,3 +191,13 @@ def test_parts_agree_with_the_options(small):
     trained = sum(parameter.numel() for parameter in parts.policy.trainable())
     assert 0 < trained < parts.policy.parameters
     assert isinstance(load_dialogue(config, parts.world, parts.policy), PlainDialogue)
+
+
+def test_a_worlds_own_options_stay_for_life_but_for_where_things_lie():
+    def config(*words):
+        return Config.resolve(["env=musique", "world.data=a.jsonl", *words])
+
+    before = config("world.passages=2", "world.cache=here")
+    check_fixed(before, config("world.passages=2", "world.cache=there", "world.retrieval=http://other:80"))
+    with pytest.raises(ConfigError, match=r"cannot change: world.passages=3 \(was 2\), world.seed=1 \(was None\)"):
+        check_fixed(before, config("world.passages=3", "world.cache=here", "world.seed=1"))

@@ -26,7 +26,7 @@ _TRAIN_OPTIONS = {
     "seed": "every random draw follows from it [0]",
     "out": "folder of the run [runs/METHOD-ENV-sSEED-N]",
     "rendering": "how the world is worded: auto, compact, prose [auto]",
-    "data": "JSONL file of tasks to train on [the world's own]",
+    "data": "file of tasks, in the format of the world [the world's own]",
 }
 """Options with a flag of their own; every other option of `treeroll.config` is `--section.key`."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -63,8 +63,10 @@ def _typed(env: str, given: dict[str, Any]) -> dict[str, Any]:
     hints = get_type_hints(make.func if isinstance(make, partial) else make)
     typed = {}
     for name, value in given.items():
+        hint = hints.get(name, Any)
+        unset = value == "none" and type(None) in get_args(hint)
         try:
-            typed[name] = TypeAdapter(hints[name]).validate_python(value) if name in hints else value
+            typed[name] = TypeAdapter(hint).validate_python(None if unset else value)
         except ValidationError as error:
             said = error.errors()[0]["msg"]
             raise ConfigError(f"world.{name}={value}: {said[0].lower()}{said[1:]} (world {env!r})") from error

@@ -38,7 +38,9 @@ def listing() -> str:
             for one in inspect.signature(envs.factory(name)).parameters.values()
         ]
         lines.append(f"{name:<16} {about(name)}")
-        lines += textwrap.wrap(", ".join(options), 120, initial_indent=indent, subsequent_indent=indent)
+        lines += textwrap.wrap(
+            ", ".join(options), 120, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+        )
     return "\n".join([*lines, f"{'module:function':<16} your own: see docs/environments.md"])
 
 

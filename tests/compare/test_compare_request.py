@@ -60,6 +60,27 @@ def test_worlds():
     )
 
 
+def test_worlds_of_ones_own():
+    assert parse_worlds("games:higher,low=games:higher:world.largest=7") == (
+        World("games:higher", "games:higher"),
+        World("low", "games:higher", {"world.largest": "7"}),
+    )
+
+
+def test_values_of_worlds_may_have_colons():
+    (world,) = parse_worlds("musique:world.data=a/b:train:world.retrieval=http://127.0.0.1:80:world.passages=2")
+    assert world.options == {
+        "world.data": "a/b:train", "world.retrieval": "http://127.0.0.1:80", "world.passages": "2"
+    }  # fmt: skip
+
+
+def test_a_worlds_own_options_are_held_against_it_before_any_run_starts(plan, tmp_path):
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text('{"problem": "1 + 1", "answer": "2"}\n' * 4)
+    assert plan(envs=f"math:world.data={problems}:world.tool=none")
+    assert "has no option 'tol'" in fails(plan, envs=f"math:world.data={problems}:world.tol=none")
+
+
 def test_seeds():
     assert parse_seeds("3") == (0, 1, 2)
     assert parse_seeds("3,5,9") == (3, 5, 9)

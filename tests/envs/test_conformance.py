@@ -170,7 +170,7 @@ def test_one_that_does_not_open():
             raise EnvError("the door is locked")
 
     report = check(world(Closed))
-    assert report.ok
+    assert not report.ok
     assert report.warnings == (
         "8 of 8 episodes ended in an EnvError, the first one: 'the door is locked'",
         "nothing was forked: the world starts at roots only, or no episode lived for two turns",

@@ -4,7 +4,8 @@
     grpo:budget.group=4                 a method with options of its own
     grpo-4=grpo:budget.group=4:steps=9  the same, with a name, and with two of them
 
-Worlds are written the same way: `atlas:budget.tokens=2200,atlas-long:budget.tokens=9000`.
+Worlds are written the same way: `atlas:budget.tokens=2200,atlas-long:budget.tokens=9000`; one's own is
+`package.module:function`, with options `mine=package.module:function:world.size=7`.
 """
 
 from __future__ import annotations
@@ -112,11 +113,27 @@ def _parsed(text: str, where: str) -> list[tuple[str, str, dict[str, str]]]:
     for word in filter(None, (word.strip() for word in text.split(","))):
         first, *rest = word.split(":")
         label, named, head = first.partition("=")
+        head = head if named else first
+        if where == "--envs":
+            if rest and "=" not in rest[0]:  # a world of the user's own, module:function
+                head += f":{rest.pop(0)}"
+            rest = _whole(rest)
         own = parse_options(rest, f"{where}: {word!r}")
-        found.append((label, head, own) if named else (word, first, own))
+        found.append((label if named else word, head, own))
     if not found:
         raise ConfigError(f"{where} names nothing. Write e.g. {where} {'trace,grpo' if 'meth' in where else 'atlas'}")
     return found
+
+
+def _whole(words: Sequence[str]) -> list[str]:
+    """Returns words in which values with colons (`http://host:8000`, `owner/name:split`) are whole again."""
+    whole: list[str] = []
+    for word in words:
+        if "=" in word or not whole:
+            whole.append(word)
+        else:
+            whole[-1] += f":{word}"
+    return whole
 
 
 def _check_unique(names: Sequence[str], where: str) -> None:

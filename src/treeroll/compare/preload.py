@@ -7,13 +7,14 @@ worlds made, but no model is loaded.
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import os
 from contextlib import suppress
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from treeroll import run
+from treeroll import envs, run
 from treeroll.compare.start import WORLDS
 from treeroll.config import Config
 from treeroll.errors import TreerollError
@@ -25,7 +26,8 @@ if WORLDS in os.environ:  # in the server
     os.setsid()  # it outlives a closed terminal, as runs do by their step
     for words in json.loads(os.environ.pop(WORLDS)):
         config = Config.resolve(words)
-        if rendering(config) == "compact":  # the index of prose is made by a library that starts a thread
+        worded = "rendering" in inspect.signature(envs.factory(config.env)).parameters  # others may start anything
+        if worded and rendering(config) == "compact":  # the index of prose is made by a library that starts a thread
             with suppress(TreerollError):  # a world that cannot be made: its runs meet the same error, and say so
                 load_world(config)
     gc.collect()

@@ -16,7 +16,6 @@ from treeroll.errors import ConfigError, did_you_mean
 from treeroll.models import check_model
 from treeroll.preflight import load_world, longest
 from treeroll.sinks import provenance
-from treeroll.tasks import read_tasks
 
 REFERENCE = "grpo"
 """What differences are taken to, where it is among the arms and nothing else is said."""
@@ -207,12 +206,11 @@ def _unit(plan: Plan, configs: Sequence[Config], asked: str | None) -> str:
 
 
 def _check_inputs(configs: Sequence[Config]) -> None:
-    """Checks the models and task files, as far as their files tell."""
+    """Checks the models as far as their files tell, and makes each world once: its options and files hold, or not."""
     for model in {config.model for config in configs}:
         check_model(model)
-    for data in {config.world.data for config in configs}:
-        if data is not None:
-            read_tasks(data)
+    for config in {(config.env, config.model, repr(config.world)): config for config in configs}.values():
+        load_world(config)
 
 
 def _check_groups(plan: Plan, configs: Sequence[Config]) -> None:

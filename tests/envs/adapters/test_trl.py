@@ -15,6 +15,7 @@ from trl.experimental.openreward.environment import _RolloutEnvironment
 
 from spoken import assert_forks_exactly, from_page, trace_step
 from treeroll.envs.adapters import trl
+from treeroll.envs.adapters.calls import BadCallError, calls
 from treeroll.envs.base import Done, Observation
 from treeroll.errors import ConfigError, DataError, EnvError
 from treeroll.tree import Task
@@ -174,6 +175,11 @@ def test_what_goes_wrong_in_a_call_is_said_as_trl_says_it(action, said):
     env = it.make()
     env.reset(it.train[0])
     assert env.step(action) == Observation(said)
+
+
+def test_brackets_nested_too_deep_are_a_bad_call():
+    with pytest.raises(BadCallError, match="the tool call is not JSON"):
+        calls('<tool_call>{"name": ' + "[" * 100_000, ["add"])
 
 
 def test_arguments_may_be_a_text_of_json_and_the_last_tag_may_be_missing():

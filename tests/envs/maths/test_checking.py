@@ -22,6 +22,7 @@ from treeroll.errors import EnvError
         (r"\text{(C)}", "(C)", True),
         (r"\text{Evelyn}", "evelyn", True),
         ("[0,1)", "[0, 1)", True),
+        (r"2\lambda+1", r"1+2\lambda", True),
         (r"\{1,2\}", r"\{2,1\}", True),
         ("2", "3", False),
         ("1/2", "2/1", False),

@@ -57,7 +57,7 @@ def calls(action: str, tools: Collection[str]) -> list[Call]:
 def _tagged(body: str) -> Call:
     try:
         said = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # brackets nested too deep
         raise BadCallError(f"the tool call is not JSON: {error}") from error
     if not isinstance(said, dict) or not isinstance(said.get("name"), str):
         raise BadCallError('a tool call is an object such as {"name": "...", "arguments": {...}}')
@@ -65,7 +65,7 @@ def _tagged(body: str) -> Call:
     if isinstance(arguments, str):  # some models write the arguments as a text of JSON
         try:
             arguments = json.loads(arguments)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadCallError(f"the arguments of {said['name']} are not JSON: {error}") from error
     if not isinstance(arguments, dict):
         raise BadCallError(f"the arguments of {said['name']} must be an object")

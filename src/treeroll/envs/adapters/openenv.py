@@ -163,7 +163,7 @@ def fill(action_class: Any, text: str) -> Any:
     if start >= 0:
         try:
             return action_class.model_validate(json.JSONDecoder().raw_decode(text[start:])[0])
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:  # brackets nested too deep
             if len(required) != 1:
                 raise ValueError(f"not a JSON object: {error}") from error
     if len(required) != 1:

@@ -24,8 +24,8 @@ SECONDS = 5.0
 WALL_SECONDS = 60.0
 MEMORY_MB = 1_024
 _RUNS = re.compile(
-    r"__|\b(?:exec|eval|compile|open|input|getattr|setattr|delattr|globals|locals|vars|import|breakpoint|lambda)\b\s*[(\s:]"
-    r"|\bimport\b|\blambda\b"
+    r"__|\b(?:exec|eval|compile|open|input|getattr|setattr|delattr|globals|locals|vars|import|breakpoint)\b\s*[(\s:]"
+    r"|\bimport\b|(?<!\\)\blambda\b"
 )
 """What could run as Python in a scorer that evaluates answers. No right answer of a known set has such words."""
 

@@ -64,7 +64,7 @@ class Launcher:
             )  # fmt: skip
         self.family = Family(self._process.pid)
         self._control.settimeout(START_SECONDS)
-        missing = self._receive()["missing"]
+        missing = self._answer()["missing"]
         if missing:
             self.close()
             raise ConfigError(REFUSED.format(missing="; ".join(missing)))
@@ -87,7 +87,7 @@ class Launcher:
                 )
             except OSError as error:
                 raise EnvError(f"the launcher of the Python sessions is gone: {error}") from error
-            told = self._receive()
+            told = self._answer()
         if "error" in told:
             raise EnvError(f"no Python session could be started: {told['error']}")
 
@@ -104,6 +104,14 @@ class Launcher:
     def forget(self) -> None:
         """Closes a forked trainer's copy of the connection, so that the launcher still sees its owner go."""
         self._control.close()
+
+    def _answer(self) -> dict[str, Any]:
+        """Returns the next answer; without one this launcher ends, or a late one would be taken for the next."""
+        try:
+            return self._receive()
+        except EnvError:
+            self.close()
+            raise
 
     def _receive(self) -> dict[str, Any]:
         try:
