@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -187,6 +188,16 @@ def test_arguments_may_be_a_text_of_json_and_the_last_tag_may_be_missing():
     env = it.make()
     env.reset(it.train[0])
     assert env.step('<tool_call>{"name": "add", "arguments": "{\\"step\\": 2}"}') == Observation("2")
+
+
+def test_tools_that_are_coroutines_work_within_an_event_loop_too():
+    async def within():
+        it = counter()
+        env = it.make()
+        env.reset(it.train[0])
+        return env.step("later()")
+
+    assert asyncio.run(within()) == Observation("at 0")
 
 
 def test_the_turn_limit_ends_with_the_reward_of_then():

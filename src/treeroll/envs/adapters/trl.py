@@ -15,6 +15,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -135,8 +136,7 @@ class TrlEnv(Adapted):
             return _error(f"Tool {call.name} not found. Tools: {', '.join(self._shape.tools)}.")
         tool = getattr(self._inner, call.name)
         try:
-            said = tool(*call.positional, **call.named)
-            return str(asyncio.run(said) if inspect.iscoroutine(said) else said)
+            return str(_awaited(tool(*call.positional, **call.named)))
         except Exception as error:
             return _error(error)
 
@@ -196,8 +196,19 @@ def _signature(method: Callable[..., Any]) -> str:
 
 
 def _own_reward(env: Any) -> Any:
-    value = env.get_reward() if hasattr(type(env), "get_reward") else env.reward
-    return asyncio.run(value) if inspect.iscoroutine(value) else value
+    return _awaited(env.get_reward() if hasattr(type(env), "get_reward") else env.reward)
+
+
+def _awaited(value: Any) -> Any:
+    """Returns a value, or what a coroutine comes to; within an event loop (a notebook's) it runs in another thread."""
+    if not inspect.iscoroutine(value):
+        return value
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(value)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, value).result()
 
 
 def _error(error: Exception | str) -> str:
