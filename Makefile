@@ -24,7 +24,7 @@ help:  ## list the targets
 
 demo: $(READY)  ## train the packaged tiny model on 2 CPU cores; remakes runs/demo
 	rm -rf runs/demo
-	$(BIN)/treeroll train --out runs/demo
+	$(BIN)/treeroll train --out runs/demo budget.tokens=2200
 
 demo-smollm2: $(SMOLLM2)  ## 2 TRACE steps of SmolLM2-135M on CPU; remakes runs/demo-smollm2
 	rm -rf runs/demo-smollm2
