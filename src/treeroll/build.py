@@ -87,29 +87,15 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
     stream = TaskStream(world.train, config.pool(len(world.train)), config.seed)
     policy = _policy(config, checkpoint)
     dialogue = load_dialogue(config, world, policy)
-    sampling = config.sampling
     sampler = LocalSampler(
         policy.model,
         stop_ids=dialogue.stop_ids,
-        temperature=sampling.temperature,
-        batch=sampling.batch,
+        temperature=config.sampling.temperature,
+        batch=config.sampling.batch,
         context=policy.context,
     )
-    engine, examiner = (
-        Engine(
-            world,
-            sampler,
-            dialogue,
-            seed=config.seed,
-            max_turns=sampling.max_turns,
-            turn_tokens=sampling.turn_tokens,
-            forks=forks,
-            tool_workers=sampling.tool_workers,
-            tool_seconds=sampling.tool_seconds,
-            tool_errors=sampling.tool_errors,
-        )
-        for forks in (method.branches or config.predictor.name not in UNPROBED, False)
-    )
+    forks = method.branches or config.predictor.name not in UNPROBED
+    engine, examiner = (_engine(config, world, sampler, dialogue, forks=branches) for branches in (forks, False))
     held_out = list(world.test[: config.evaluation.tasks])
     _check_prompts(engine, [*held_out, *world.train])
     learner = _learner(config, policy)
@@ -136,6 +122,22 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
     if checkpoint:
         _restore(parts, checkpoint)
     return parts
+
+
+def _engine(config: Config, world: World, sampler: LocalSampler, dialogue: Dialogue, *, forks: bool) -> Engine:
+    sampling = config.sampling
+    return Engine(
+        world,
+        sampler,
+        dialogue,
+        seed=config.seed,
+        max_turns=sampling.max_turns,
+        turn_tokens=sampling.turn_tokens,
+        forks=forks,
+        tool_workers=sampling.tool_workers,
+        tool_seconds=sampling.tool_seconds,
+        tool_errors=sampling.tool_errors,
+    )
 
 
 def _restore(parts: Parts, checkpoint: Path) -> None:
