@@ -100,3 +100,28 @@ def test_a_run_that_goes_on_has_its_own_model_and_folder(tmp_path):
     preflight.check(lent, resume=tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         preflight.check(Config.resolve([f"world.data={tmp_path}/gone.jsonl"]), resume=tmp_path)
+
+
+# Options of a world ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["env=hotpotqa"], "world 'hotpotqa' needs an option. Set it: --world.data VALUE"),
+        (["env=hotpotqa", "world.dat=x"], "world 'hotpotqa' has no option 'dat'. Did you mean 'data'?"),
+        (["world.train=many"], "world.train=many: input should be a valid integer"),
+        (["env=hotpotqa", "world.data=x", "world.rendering=prose"], "world 'hotpotqa' has no option 'rendering'"),
+    ],
+)
+def test_options_of_a_world_that_cannot_work(words, message):
+    with pytest.raises(ConfigError) as caught:
+        preflight.load_world(Config.resolve(words))
+    assert str(caught.value).startswith(message)
+
+
+def test_words_become_what_the_factory_says_and_none_unsets():
+    world = preflight.load_world(
+        Config.resolve(["world.train=12", "world.test=3", "world.data=none", "world.mix=none"])
+    )
+    assert (len(world.train), len(world.test)) == (12, 3)

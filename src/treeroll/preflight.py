@@ -47,9 +47,6 @@ def load_world(config: Config) -> World:
     given = {name: value for name, value in config.world.given().items() if value is not None}
     if "rendering" in parameters or config.world.rendering != "auto":
         given["rendering"] = rendering(config)
-    for name, one in parameters.items():
-        if name not in given and one.default is one.empty:
-            raise ConfigError(f"world {config.env!r} needs an option. Set it: --world.{name} VALUE")
     return envs.load(config.env, **_typed(config.env, given))
 
 

@@ -61,13 +61,16 @@ def load(name: str, **options: Any) -> World:
       options: arguments of the world's factory, e.g. ``rendering="prose"``.
 
     Raises:
-      ConfigError: an unknown world, an option that it does not have, or a value that it refuses.
+      ConfigError: an unknown world, an option that it does not have or lacks, or a value that it refuses.
     """
     make = factory(name)
-    known = list(inspect.signature(make).parameters)
+    known = inspect.signature(make).parameters
     for option in options:
         if option not in known:
-            raise ConfigError(f"world {name!r} has no option {option!r}.{did_you_mean(option, known)}")
+            raise ConfigError(f"world {name!r} has no option {option!r}.{did_you_mean(option, list(known))}")
+    for option, one in known.items():
+        if option not in options and one.default is one.empty:
+            raise ConfigError(f"world {name!r} needs an option. Set it: --world.{option} VALUE")
     world = make(**options)
     if not isinstance(world, World):
         raise ConfigError(f"world {name!r}: its function returned {type(world).__name__}, expected a World")
