@@ -18,7 +18,7 @@ STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-smollm2 compare compare-rivals bench-paper test check warmup clean
-.PHONY: bench-sampling bench-packing bench-retrieval bench-start bench-solvers bench-predictor bench-estimators
+.PHONY: bench-sampling bench-packing bench-forking bench-retrieval bench-start bench-solvers bench-predictor bench-estimators
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ bench-packing: $(READY)  ## time an update on packed trees against one on rows, 
 
 bench-start: $(READY)  ## success and effective ratio of the packaged model before any training
 	$(BIN)/python benchmarks/start.py
+
+bench-forking: $(DEV)  ## what it costs to continue an episode from its middle, world by world
+	$(BIN)/python benchmarks/forking.py
 
 bench-retrieval: $(DEV)  ## time indices and queries over 100,000 documents
 	$(BIN)/python benchmarks/retrieval.py
