@@ -54,6 +54,8 @@ class Turn:
     """True where a stop token ended the turn, False where `max_tokens` cut it."""
     computed_tokens: int
     """Tokens of the request that had to be computed for it: what came since, kept ones cost nothing."""
+    version: int
+    """Policy updates before the weights that sampled it."""
 
 
 class Sampler(Protocol):
@@ -69,6 +71,23 @@ class Sampler(Protocol):
 
     def sample(self, requests: Sequence[TurnRequest]) -> list[Turn]:
         """Samples one turn for each request, in the order of the requests."""
+
+
+class Stream(Protocol):
+    """Turns in flight: requests go in at any time, and each turn comes out when it is done, in any order."""
+
+    def submit(self, tickets: Sequence[int], requests: Sequence[TurnRequest]) -> None:
+        """Starts requests; a ticket, unlike any other in flight, names each one. Returns at once."""
+
+    def collect(self, seconds: float) -> list[tuple[int, Turn]]:
+        """Returns the turns done since the last call, with their tickets; waits at most `seconds` for the first.
+
+        Raises:
+          SamplerError: a request failed for good; what else was done is returned by the next call.
+        """
+
+    def close(self) -> None:
+        """Gives up what is in flight and frees what the stream holds. The sampler lives on."""
 
 
 class Dialogue(Protocol):

@@ -316,6 +316,7 @@ class _Batch:
             logprobs=np.asarray(logprobs, dtype=np.float32),
             stopped=bool(tokens) and tokens[-1] in self.sampler.stop_ids,
             computed_tokens=self.new[row],
+            version=self.sampler.version,
         )
 
 

@@ -45,4 +45,5 @@ class ScriptedSampler:
             logprobs=np.full(len(ids), -1.0, dtype=np.float32),
             stopped=bool(len(ids)) and int(ids[-1]) == STOP,
             computed_tokens=len(request.token_ids),
+            version=self.version,
         )
