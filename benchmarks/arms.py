@@ -15,7 +15,9 @@ from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from treeroll.build import Parts
 from treeroll.samplers.base import Prefix, Turn, TurnRequest
+from treeroll.seeding import derive
 from treeroll.step import evaluate, train_step
+from treeroll.tree import RolloutTree
 
 CACHE = 16384
 """Tokens that the paged cache holds: several times what a step needs, so that nothing is ever evicted."""
@@ -29,9 +31,11 @@ class Recorder:
 
     def __init__(self, sampler: Any) -> None:
         self.sampler = sampler
-        self.version, self.context = sampler.version, sampler.context
+        self.version, self.context, self.continuous = sampler.version, sampler.context, sampler.continuous
         self.prompts: list[NDArray[np.int32]] = []
         self.waves: list[list[TurnRequest]] = []
+        self.forest: list[RolloutTree] = []
+        """The step's trees, once it is over; none of an evaluation."""
 
     def plant(self, prompts: Sequence[NDArray[np.int32]]) -> list[Prefix]:
         self.prompts += prompts
@@ -41,6 +45,9 @@ class Recorder:
         self.waves.append(list(requests))
         return list(self.sampler.sample(requests))
 
+    def update(self, policy: Any, version: int) -> None:
+        self.sampler.update(policy, version)
+
 
 def record_step(parts: Parts, step: int) -> Recorder:
     """Trains up to a step, records what that step samples, and leaves the policy as it was while sampling."""
@@ -49,9 +56,25 @@ def record_step(parts: Parts, step: int) -> Recorder:
         _, _, left = train_step(parts, earlier, left)
     weights = copy.deepcopy(parts.policy.model.state_dict())
     parts.engine.sampler = recorder = Recorder(parts.sampler)
-    train_step(parts, step, left)
+    _, recorder.forest, _ = train_step(parts, step, left)
     parts.policy.model.load_state_dict(weights)
     return recorder
+
+
+def continued(recorder: Recorder, seed: int, turns: int) -> tuple[list[bool], int]:
+    """Returns for each recorded request whether a continuation made it, and the continuations' own tokens.
+
+    Requests are known by their seeds; a tree's continuations are numbered after its bare rollouts.
+    """
+    seeds = {
+        derive(seed, "turn", tree.step, tree.task.id, number, turn)
+        for tree in recorder.forest
+        for number in range(len(tree.bare_leaves), len(tree.leaves))
+        for turn in range(turns)
+    }
+    nodes = [node for tree in recorder.forest for node in tree.nodes if node.origin.kind == "continuation"]
+    own = sum(len(node.token_ids) for node in nodes)
+    return [request.seed in seeds for wave in recorder.waves for request in wave], own
 
 
 def record_evaluation(parts: Parts) -> Recorder:

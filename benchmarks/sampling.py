@@ -1,8 +1,8 @@
 """Times the local sampler against transformers' own on the work of a default TRACE run.
 
-Two workloads are recorded: one step's sampling (64 bare rollouts and 64 continuations), and an evaluation of 256
-held-out tasks, one rollout each. Every arm then samples the same requests again, wave by wave, in one process, in
-turn, from the same weights:
+Two workloads are recorded: one step's sampling (`make bench-sampling` sets budget.worth=0, so that there are
+continuations), and an evaluation of 256 held-out tasks, one rollout each. Every arm then samples the same requests
+again, wave by wave, in turn, from the same weights; all but the last one in one process:
 
 kept            LocalSampler as in a run: prompts are computed once and a turn goes on from the kept keys and values
                 of its prefix.
@@ -10,6 +10,7 @@ whole           LocalSampler with nothing kept: whole histories are computed for
 paged           transformers' paged continuous batching, its manager kept running for the whole workload.
 generate_batch  the same through `model.generate_batch(persistent_manager=True)`, one call a wave.
 generate        `model.generate` on left-padded histories.
+vllm            `ColocatedSampler` with its prefix cache, in a second process (vLLM has an environment of its own).
 
 The paged arms share prefixes across requests and waves; page size and token budget are, for each workload, the best
 of a grid that is timed first, on `paged`. Histories come from the record, so what a paged arm itself sampled in an
@@ -23,8 +24,11 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import logging
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,15 +38,19 @@ import numpy as np
 import torch
 import transformers
 
-from arms import CACHE, Arms, Recorder, Sampled, history, record_evaluation, record_step
+import sampling_page
+import vllm_arm
+from arms import CACHE, Arms, Recorder, Sampled, continued, history, record_evaluation, record_step
 from machine import RESULTS, about, save, table
 from treeroll.build import Parts, build
 from treeroll.config import Config
 from treeroll.packing import TreeRow
+from treeroll.samplers.vllm.terms import Terms
 
 ARMS = ("kept", "whole", "paged", "generate_batch", "generate")
 PAGES, TOKENS = (4, 8, 16, 32, 64, 256), (128, 512)
 HELD_OUT = 256
+PAGE = Path(__file__).parents[1] / "docs" / "tables" / "sampling.md"
 NEEDED = 2.0
 """How many times as fast as `generate_batch` our own loop must be."""
 
@@ -99,7 +107,21 @@ def summary(times: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, flo
     return found
 
 
-def measure(parts: Parts, recorder: Recorder, seed: int, repeats: int) -> dict[str, Any]:
+def with_vllm(parts: Parts, recorder: Recorder, python: Path, repeats: int) -> dict[str, Any]:
+    """Returns what vLLM's process tells of the same requests, with its largest error of log-probabilities."""
+    sampler = parts.sampler
+    terms = Terms(sampler.stop_ids, sampler.temperature, parts.policy.model.config.vocab_size, sampler.context)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        vllm_arm.save(folder, parts.policy, recorder.waves, terms, repeats)
+        subprocess.run([python, vllm_arm.__file__, folder], check=True, stdout=subprocess.DEVNULL)
+        told: dict[str, Any] = json.loads((folder / vllm_arm.ANSWERS).read_text())
+    asked = [history(request) for wave in recorder.waves for request in wave]
+    told["error"] = error(parts, [(one, *said) for one, said in zip(asked, told["sampled"], strict=True)])
+    return told
+
+
+def measure(parts: Parts, recorder: Recorder, seed: int, repeats: int, vllm: Path | None) -> dict[str, Any]:
     """Returns a workload's size, times and errors."""
     arms = Arms(parts, recorder)
     # Paged batching collects garbage whenever it stops: without this it would be charged for our own objects.
@@ -119,12 +141,26 @@ def measure(parts: Parts, recorder: Recorder, seed: int, repeats: int) -> dict[s
     histories = sum(len(history(request)) for wave in recorder.waves for request in wave)
     turns = [turn for wave in recorder.waves for turn in parts.sampler.sample(wave)]
     computed = sum(map(len, arms.prompts)) + sum(turn.computed_tokens for turn in turns)
+    late, own = continued(recorder, parts.engine.seed, parts.engine.max_turns)
+    told = None if vllm is None else with_vllm(parts, recorder, vllm, repeats)
+    by_arm = {"kept": [turn.computed_tokens for turn in turns]}
+    shares = {"kept": round(1 - computed / histories, 4)}
+    if told is not None:
+        errors["vllm"], times["vllm"], by_arm["vllm"] = told["error"], told["times"], told["computed"]
+        shares["vllm"] = round(1 - sum(told["computed"]) / histories, 4)
+    stage2 = {arm: sum(one for one, is_late in zip(cost, late, strict=True) if is_late) for arm, cost in by_arm.items()}
     return {
         "turns": len(turns),
         "waves": [len(wave) for wave in recorder.waves],
         "history_tokens": histories,
         "computed_tokens": computed,
-        "not_recomputed": round(1 - computed / histories, 4),
+        "not_recomputed": shares,
+        "stage2": {
+            "turns": sum(late),
+            "own_tokens": own,
+            "computed": stage2,
+            "ratio": {arm: round(cost / own, 4) if own else None for arm, cost in stage2.items()},
+        },
         "pool": {"prompts": len(recorder.prompts), "tokens": sum(map(len, recorder.prompts)), "cpu": pool},
         "paging": {"cache_tokens": CACHE, "grid_best_first": grid},
         "largest_logprob_error": errors,
@@ -145,7 +181,8 @@ def show(name: str, found: dict[str, Any]) -> None:
     best = found["paging"]["grid_best_first"][0]
     print(f"\n{table(heading, lines)}\n")
     print(f"{found['turns']} turns in {len(found['waves'])} waves; of {found['history_tokens']:,} tokens of histories "
-          f"{found['not_recomputed']:.1%} are not recomputed by `kept`. The pool's {found['pool']['prompts']} prompts: "
+          f"{found['not_recomputed']} are not recomputed. Stage 2 computes, for each token of its own (sampled or "
+          f"observed), {found['stage2']['ratio']}. The pool's {found['pool']['prompts']} prompts: "
           f"{found['pool']['cpu']:.3f} CPU s. Paging: page_size={best['page_size']}, "
           f"max_batch_tokens={best['max_batch_tokens']}.")  # fmt: skip
 
@@ -156,6 +193,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="[0]")
     parser.add_argument("--step", type=int, default=10, help="step whose sampling is recorded [10]")
     parser.add_argument("--repeats", type=int, default=7, help="timed runs of each arm [7]")
+    parser.add_argument("--vllm", type=Path, help="Python of an environment with vLLM, for the arm `vllm`")
     parser.add_argument("--out", type=Path, default=RESULTS / "sampling.json", help="[benchmarks/results/...]")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="options as in treeroll train")
     known = parser.parse_intermixed_args()
@@ -166,7 +204,9 @@ def main() -> None:
     parts = build(Config.resolve([f"model={known.model}", f"seed={known.seed}", *known.overrides]))
     config, parts.held_out = parts.config, parts.held_out[:HELD_OUT]
     recorders = {f"step {known.step}": record_step(parts, known.step), "evaluation": record_evaluation(parts)}
-    found = {name: measure(parts, recorder, known.seed, known.repeats) for name, recorder in recorders.items()}
+    found = {
+        name: measure(parts, recorder, known.seed, known.repeats, known.vllm) for name, recorder in recorders.items()
+    }
     for name, workload in found.items():
         show(name, workload)
     # A default run's sampling: its steps, and its evaluations of more tasks than were timed here.
@@ -178,7 +218,7 @@ def main() -> None:
             count * work["summary"]["kept"]["tokens"] / work["summary"][arm]["tokens_per_cpu_s"]
             for count, work in share
         )
-        for arm in ARMS
+        for arm in found[f"step {known.step}"]["summary"]
     }
     ratios = {arm: round(seconds / run["kept"], 2) for arm, seconds in run.items()}
     cpu = {arm: round(seconds, 1) for arm, seconds in run.items()}
@@ -193,6 +233,8 @@ def main() -> None:
         "rule": {"needed": NEEDED, "measured": ratios["generate_batch"], "against_paged": ratios["paged"]},
     }
     save(known.out, result)
+    if known.out.parent == RESULTS:
+        PAGE.write_text(sampling_page.write(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,15 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(params=["waves", "stream"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Lets every engine of a test play in waves, then as a stream."""
+    from treeroll.engine import Engine
+
+    monkeypatch.setitem(Engine.__init__.__kwdefaults__, "playing", request.param)
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory; see `tiny`. Tests only read it."""

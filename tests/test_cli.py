@@ -16,8 +16,8 @@ def run(monkeypatch):
     module, build = ModuleType("treeroll.run"), ModuleType("treeroll.build")
     module.calls = []
     build.plan = lambda config: f"plan of {config.steps} steps"
-    module.train = lambda config: module.calls.append(config) or Path("runs/x/report.html")
-    module.resume = lambda path, config: module.calls.append((path, config)) or path / "report.html"
+    module.train = lambda config, ranks: module.calls.append(config) or Path("runs/x/report.html")
+    module.resume = lambda path, config, ranks: module.calls.append((path, config)) or path / "report.html"
     monkeypatch.setitem(sys.modules, "treeroll.run", module)
     monkeypatch.setitem(sys.modules, "treeroll.build", build)
     monkeypatch.setattr(treeroll, "run", module, raising=False)
@@ -110,7 +110,7 @@ def test_bad_words(run, capsys, arguments, message):
 
 
 def test_an_error_of_the_run_is_one_message(run, capsys):
-    def broken(config):
+    def broken(config, ranks):
         raise TrainingError("the loss is nan")
 
     run.train = broken
@@ -118,7 +118,7 @@ def test_an_error_of_the_run_is_one_message(run, capsys):
 
 
 def test_a_bug_keeps_its_traceback(run):
-    def broken(config):
+    def broken(config, ranks):
         raise ZeroDivisionError
 
     run.train = broken
@@ -127,7 +127,7 @@ def test_a_bug_keeps_its_traceback(run):
 
 
 def test_ctrl_c_says_what_was_kept(run, capsys):
-    def stopped(config):
+    def stopped(config, ranks):
         raise KeyboardInterrupt("Kept: runs/x/checkpoints/step-0020")
 
     run.train = stopped

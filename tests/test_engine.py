@@ -10,6 +10,8 @@ from treeroll.errors import SamplerError
 from treeroll.samplers.scripted import ScriptedSampler
 from treeroll.tree import Anchor, RolloutTree, tree_to_json
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 def test_bare_rollouts_store_each_turn_once_and_exactly():
     it = engine()
@@ -44,7 +46,7 @@ def test_the_next_round_starts_as_soon_as_its_task_is_in_and_ends_when_nothing_i
             waves.append(len(requests))
             return super().sample(requests)
 
-    it = Engine(world(), Watching(walk_then_say, WORDS), Words(), seed=7)
+    it = Engine(world(), Watching(walk_then_say, WORDS), Words(), seed=7, playing="waves")
 
     def branch(tree: RolloutTree) -> Allocation:
         asked.append((tree.task.id, len(waves), len(tree.leaves)))

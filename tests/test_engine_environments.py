@@ -18,6 +18,8 @@ from treeroll.rounds import Rounds
 from treeroll.samplers.scripted import ScriptedSampler
 from treeroll.tree import Anchor, RolloutTree, tree_to_json
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 class AnyWords(Words):
     """Learns new words as they come."""

@@ -11,6 +11,7 @@ import pytest
 import tiny
 from treeroll import cli, run
 from treeroll.interrupt import Interrupt
+from treeroll.metrics import TIMES
 from treeroll.sinks import read_metrics, tree_steps
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
@@ -85,7 +86,7 @@ def interrupted(monkeypatch):
 def files(folder):
     """Everything that must not depend on whether a run was stopped, step 3 being its last."""
     trees = [(folder / "trees" / f"step-{step:04d}.jsonl.gz").read_bytes() for step in (1, 2, 3)]
-    records = [{**record, "seconds": None} for record in read_metrics(folder / "metrics.jsonl")]
+    records = [{**record, **dict.fromkeys(TIMES)} for record in read_metrics(folder / "metrics.jsonl")]
     return trees, records, (folder / "checkpoints" / "step-0003" / "model" / "model.safetensors").read_bytes()
 
 

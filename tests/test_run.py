@@ -20,6 +20,7 @@ from treeroll.learner.checkpoint import read_predictor
 from treeroll.learner.loss import LossParts
 from treeroll.learner.policy import load_policy
 from treeroll.learner.update import Learner, UpdateStats
+from treeroll.metrics import TIMES
 from treeroll.predictor import HeadPredictor
 from treeroll.sinks import RunFolder, read_metrics, tree_steps
 from treeroll.tree import load_trees
@@ -47,7 +48,7 @@ def trees(folder):
     return {step: load_trees(folder / "trees" / f"step-{step:04d}.jsonl.gz") for step in tree_steps(folder)}
 
 
-def metrics(folder, drop=("seconds",)):
+def metrics(folder, drop=TIMES):
     records = read_metrics(folder / "metrics.jsonl")
     return [{key: value for key, value in record.items() if key not in drop} for record in records]
 
@@ -355,7 +356,7 @@ def test_a_nan_in_the_loss_keeps_what_was_trained_so_far(straight, small, tmp_pa
 
 def test_a_model_that_computes_nan_is_found_before_it_trains(small, tmp_path, capsys, monkeypatch):
     """Unfound, it would say the same word for ever: no reward, no contrast, no loss, and so no NaN in it."""
-    monkeypatch.setattr(run, "build", lambda *arguments: poisoned(build(*arguments)))
+    monkeypatch.setattr(run, "build", lambda *given, **named: poisoned(build(*given, **named)))
     assert cli.main(small(steps=2, out=tmp_path / "run")) == 2
     assert "the model's log-probabilities are not finite" in capsys.readouterr().err
     assert metrics(tmp_path / "run") == []

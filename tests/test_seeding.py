@@ -35,3 +35,11 @@ def test_a_generator_holds_no_state_of_others():
     np.testing.assert_array_equal(generator(1, "a").random(3), first)
     assert not np.array_equal(generator(1, "b").random(3), first)
     assert not np.array_equal(generator(2, "a").random(3), first)
+
+
+@given(st.integers(0, 2**40))
+def test_a_generator_is_philox_with_the_derived_key(seed):
+    known = np.random.Generator(np.random.Philox(key=derive(seed, "a")))
+    found = generator(seed, "a")
+    np.testing.assert_array_equal(found.random(5), known.random(5))
+    np.testing.assert_array_equal(found.permutation(9), known.permutation(9))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from treeroll.tree import Node
@@ -32,7 +32,13 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         if not isinstance(other, Spent):
             return NotImplemented
-        return Spent(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        return Spent(
+            self.rollouts + other.rollouts,
+            self.turns + other.turns,
+            self.sampled_tokens + other.sampled_tokens,
+            self.computed_tokens + other.computed_tokens,
+            self.tool_calls + other.tool_calls,
+        )
 
     def total(self, unit: Unit) -> int:
         """Returns what was spent in the unit of a budget."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,20 +21,28 @@ from treeroll.budget import Spent
 from treeroll.clock import Clock
 from treeroll.config import Config
 from treeroll.credit.base import Estimator
-from treeroll.engine import Engine
+from treeroll.engine import Engine, Playing
 from treeroll.envs.atlas import compact
 from treeroll.envs.base import World
 from treeroll.errors import ConfigError
 from treeroll.learner.checkpoint import load_optimizer, read_predictor, read_state
+from treeroll.learner.lora import load_adapters
 from treeroll.learner.policy import Policy, load_policy
+from treeroll.learner.states import States
+from treeroll.learner.twin import twin
 from treeroll.learner.update import Learner
 from treeroll.models import check_model
+from treeroll.parallel import ParallelEngine
 from treeroll.predictor.base import Predictor
-from treeroll.preflight import load_world, longest, rendering
+from treeroll.predictor.encoders import Encoder, HiddenEncoder
+from treeroll.preflight import check_processes, load_world, longest, rendering
+from treeroll.ranks import Ranks
 from treeroll.rounds import Rounds
-from treeroll.samplers.base import Dialogue
+from treeroll.samplers.base import Dialogue, Sampler
 from treeroll.samplers.dialogue import ChatDialogue, CompletionDialogue, PlainDialogue
 from treeroll.samplers.local import LocalSampler
+from treeroll.samplers.remembering import RememberingDialogue
+from treeroll.samplers.vllm.terms import Terms
 from treeroll.seeding import derive
 from treeroll.sinks import check_free
 from treeroll.tasks import TaskStream
@@ -48,6 +60,7 @@ UNPROBED = frozenset(predictor.NAMES) - {"oracle"}
 FIXED = (
     "method", "env", "model", "seed", "out", "world.rendering", "world.data", "predictor.name", "predictor.encoder",
     "budget.unit", "learner.train_layers",
+    "learner.lora",
 )  # fmt: skip
 """Options that a run keeps for life: with another value, the steps before would belong to another run."""
 MOVABLE = frozenset(["cache", "retrieval"])
@@ -61,7 +74,9 @@ class Parts:
     config: Config
     world: World
     policy: Policy
-    sampler: LocalSampler
+    sampled: Policy
+    """The policy as the sampler has it: the same, or where sampling runs ahead of learning, a copy that lags behind."""
+    sampler: Sampler
     engine: Engine
     examiner: Engine
     """Plays held-out tasks; its spending is not part of the training budget."""
@@ -72,33 +87,35 @@ class Parts:
     credit: Estimator
     learner: Learner
     clock: Clock
+    ranks: Ranks
 
 
-def build(config: Config, checkpoint: Path | None = None) -> Parts:
-    """Returns the parts of a run, as new or as a checkpoint left them.
+def build(config: Config, checkpoint: Path | None = None, ranks: Ranks | None = None) -> Parts:
+    """Returns the parts of a run, as new or as a checkpoint left them; of one of several processes, where there are.
 
     Raises:
       ConfigError, DataError, SamplerError: something cannot work; nothing was sampled or written yet.
     """
+    ranks = ranks or Ranks()
+    check_processes(config, ranks.count)
     method = methods.get(config.method)
     rules = method.rounds(config.budget.options())
     check_model(str(checkpoint / "model") if checkpoint else config.model)
     world = load_world(config)
     stream = TaskStream(world.train, config.pool(len(world.train)), config.seed)
-    policy = _policy(config, checkpoint)
-    dialogue = load_dialogue(config, world, policy)
-    sampler = LocalSampler(
-        policy.model,
-        stop_ids=dialogue.stop_ids,
-        temperature=config.sampling.temperature,
-        batch=config.sampling.batch,
-        context=policy.context,
-    )
+    policy = _policy(config, checkpoint, ranks)
+    sampled = twin(policy) if config.sampling.staleness else policy
+    dialogue = RememberingDialogue(load_dialogue(config, world, policy))
+    sampler = _sampler(config, sampled, dialogue, checkpoint)
     forks = method.branches or config.predictor.name not in UNPROBED
-    engine, examiner = (_engine(config, world, sampler, dialogue, forks=branches) for branches in (forks, False))
+    playing = _playing(config, sampler)
+    engine, examiner = (
+        _engine(config, world, sampler, dialogue, ranks, forks=branches, playing=playing, everywhere=training)
+        for branches, training in ((forks, True), (False, False))
+    )
     held_out = list(world.test[: config.evaluation.tasks])
     _check_prompts(engine, [*held_out, *world.train])
-    learner = _learner(config, policy)
+    learner = _learner(config, policy, ranks)
     unit = config.budget.unit
     forecaster = predictor.get(
         config.predictor.name,
@@ -107,26 +124,67 @@ def build(config: Config, checkpoint: Path | None = None) -> Parts:
         warmup=config.predictor.warmup,
         unit=unit,
         longest=longest(config, world),
-        encoder=config.predictor.encoder,
+        encoder=_encoder(config, sampled),
         model=config.model,
         device=str(policy.model.device),
         probe=lambda anchors: engine.probe(anchors, PROBES, unit),
         samples=PROBES,
     )
-    estimator, clock = credit.get(config.learner.credit), Clock()
+    estimator = credit.get(config.learner.credit)
+    clock = Clock(time.thread_time if config.sampling.staleness else None)
     rounds = Rounds(engine, rules, forecaster, config.seed, config.budget.unit, config.budget.continuations, clock)
     parts = Parts(
-        config, world, policy, sampler, engine, examiner, held_out, stream, rounds, forecaster, estimator, learner,
-        clock,
+        config, world, policy, sampled, sampler, engine, examiner, held_out, stream, rounds, forecaster, estimator,
+        learner, clock, ranks,
     )  # fmt: skip
     if checkpoint:
         _restore(parts, checkpoint)
     return parts
 
 
-def _engine(config: Config, world: World, sampler: LocalSampler, dialogue: Dialogue, *, forks: bool) -> Engine:
+def _sampler(config: Config, policy: Policy, dialogue: Dialogue, checkpoint: Path | None) -> Sampler:
+    """Returns what samples from a policy; see `sampling.backend`.
+
+    Raises:
+      SamplerError, ConfigError, MissingExtraError: it cannot sample from it.
+    """
+    sampling, stop_ids = config.sampling, dialogue.stop_ids
+    if sampling.backend == "local":
+        return LocalSampler(
+            policy.model,
+            stop_ids=stop_ids,
+            temperature=sampling.temperature,
+            batch=sampling.batch,
+            context=policy.context,
+        )
+    terms = Terms(stop_ids, sampling.temperature, int(policy.model.config.vocab_size), policy.context)
+    shared: dict[str, Any] = {"batch": sampling.batch, "tolerance": sampling.tolerance}
+    if sampling.backend == "vllm":
+        from treeroll.samplers.vllm.colocated import ColocatedSampler
+
+        model = check_model(str(checkpoint / "model") if checkpoint else config.model)
+        dtype = "bfloat16" if policy.rounds else "float32"
+        return ColocatedSampler(model, policy, terms, dtype=dtype, memory=sampling.memory, **shared)
+    from treeroll.samplers.vllm.server import ServerSampler
+
+    patience, folder = sampling.patience, sampling.weights
+    return ServerSampler(sampling.backend, policy, terms, patience=patience, folder=folder, **shared)
+
+
+def _encoder(config: Config, policy: Policy) -> str | Encoder:
+    """Returns the predictor's encoder: `hidden` computes the states itself where the sampler has none to give."""
+    if config.predictor.encoder != "hidden" or config.sampling.backend == "local":
+        return config.predictor.encoder
+    return HiddenEncoder(seed=config.seed, states=States(policy, config.learner.micro_tokens))
+
+
+def _engine(
+    config: Config, world: World, sampler: Sampler, dialogue: Dialogue, ranks: Ranks, *, forks: bool, playing: Playing,
+    everywhere: bool,
+) -> Engine:  # fmt: skip
     sampling = config.sampling
-    return Engine(
+    make = Engine if ranks.count == 1 else partial(ParallelEngine, ranks=ranks, everywhere=everywhere)
+    return make(
         world,
         sampler,
         dialogue,
@@ -137,13 +195,31 @@ def _engine(config: Config, world: World, sampler: LocalSampler, dialogue: Dialo
         tool_workers=sampling.tool_workers,
         tool_seconds=sampling.tool_seconds,
         tool_errors=sampling.tool_errors,
+        playing=playing,
     )
+
+
+def _playing(config: Config, sampler: Sampler) -> Playing:
+    """Returns how rollouts advance.
+
+    Raises:
+      ConfigError: they cannot advance like that.
+    """
+    probes = config.predictor.name == "oracle"
+    if config.sampling.engine == "stream" and probes:
+        raise ConfigError(
+            "sampling.engine=stream, but predictor.name=oracle samples rollouts of its own between two others. "
+            "Use sampling.engine=waves, or another predictor"
+        )
+    if config.sampling.engine != "auto":
+        return config.sampling.engine
+    return "stream" if sampler.continuous and config.predictor.name in UNPROBED else "waves"
 
 
 def _restore(parts: Parts, checkpoint: Path) -> None:
     """Puts the parts where a checkpoint left them; the policy's weights are loaded already."""
     state, learner = read_state(checkpoint), parts.learner
-    parts.policy.version = parts.sampler.version = state["policy_version"]
+    parts.policy.version = parts.sampled.version = parts.sampler.version = state["policy_version"]
     parts.engine.spent = Spent(**state["spent"])
     load_optimizer(checkpoint, learner.optimizer)
     for group in learner.optimizer.param_groups:  # a checkpoint holds the options it was saved under, too
@@ -151,27 +227,40 @@ def _restore(parts: Parts, checkpoint: Path) -> None:
     parts.predictor.load_state_dict(read_predictor(checkpoint))
 
 
-def _policy(config: Config, checkpoint: Path | None) -> Policy:
+def _policy(config: Config, checkpoint: Path | None, ranks: Ranks) -> Policy:
     """Returns the policy on its device, with the threads that suit its size."""
     source = str(checkpoint / "model") if checkpoint else config.model
     device, local = _device(config.device), Path(check_model(source)).is_dir()
     torch.manual_seed(derive(config.seed, "torch"))
     if local:
         _hide_progress()
+    adapters = config.learner.lora
+    if adapters is not None:
+        source = config.model  # what a checkpoint holds has the adapters in it; they go on from files of their own
     policy = load_policy(source, device=device, dtype=config.dtype)
     _hide_progress()
     policy.name = config.model
-    torch.set_num_threads(config.threads or (1 if policy.parameters < SMALL else os.cpu_count() or 1))
+    torch.set_num_threads(config.threads or (1 if policy.parameters < SMALL else _cores(ranks)))
     # The predictor's matrices are small whatever the model: a second BLAS thread only waits for the first.
     ThreadpoolController().select(internal_api="openblas").limit(limits=1)
-    if config.learner.train_layers is not None:
+    if adapters is not None:
+        torch.manual_seed(derive(config.seed, "adapters"))
+        policy.add_adapters(adapters, config.learner.train_layers)
+        if checkpoint is not None:
+            load_adapters(policy.model, checkpoint / "adapter")
+    elif config.learner.train_layers is not None:
         policy.train_top_layers(config.learner.train_layers)
     if config.learner.gradient_checkpointing:
         policy.compute_again()
     return policy
 
 
-def _learner(config: Config, policy: Policy) -> Learner:
+def _cores(ranks: Ranks) -> int:
+    """Returns this process's share of the machine's cores."""
+    return max(1, (os.cpu_count() or 1) // ranks.count)
+
+
+def _learner(config: Config, policy: Policy, ranks: Ranks) -> Learner:
     return Learner(
         policy,
         learning_rate=config.learner.learning_rate,
@@ -187,7 +276,15 @@ def _learner(config: Config, policy: Policy) -> Learner:
         micro_tokens=config.learner.micro_tokens,
         packed=config.learner.packed,
         temperature=config.sampling.temperature,
+        importance_cap=_cap(config),
+        ranks=ranks,
     )
+
+
+def _cap(config: Config) -> float | None:
+    """Returns what the learner takes as its importance cap."""
+    cap = config.learner.importance_cap
+    return (math.inf if cap is None else cap) if config.sampling.staleness else None
 
 
 def load_dialogue(config: Config, world: World, policy: Policy) -> Dialogue:

@@ -211,8 +211,13 @@ def _train(known: argparse.Namespace) -> None:
         print(plan(config))
         return
     from treeroll import run
+    from treeroll.ranks import Ranks, launched
 
-    print(run.train(config) if known.resume is None else run.resume(known.resume, config))
+    ranks = Ranks.join(config.device) if launched() > 1 else Ranks()
+    path = run.train(config, ranks) if known.resume is None else run.resume(known.resume, config, ranks)
+    ranks.leave()
+    if ranks.leads:
+        print(path)
 
 
 def _compare(known: argparse.Namespace) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class Clock:
-    """Phases may nest; an inner phase stops the outer one's clock."""
+    """Phases may nest; an inner phase stops the outer one's clock. One thread uses it.
 
-    def __init__(self) -> None:
+    Args:
+      cpu: CPU seconds so far: the process's unless given; where two threads have a clock each, `time.thread_time`, and
+        then a clock is made in its thread.
+    """
+
+    def __init__(self, cpu: Callable[[], float] | None = None) -> None:
+        cpu = time.process_time if cpu is None else cpu
+        self._cpu = cpu
         self._seconds: dict[str, list[float]] = {}
         self._stack = ["other"]
-        self._mark = (time.process_time(), time.perf_counter())
+        self._mark = (cpu(), time.perf_counter())
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -34,7 +41,7 @@ class Clock:
         return taken
 
     def _settle(self) -> None:
-        now = (time.process_time(), time.perf_counter())
+        now = (self._cpu(), time.perf_counter())
         spent = self._seconds.setdefault(self._stack[-1], [0.0, 0.0])
         spent[0] += now[0] - self._mark[0]
         spent[1] += now[1] - self._mark[1]

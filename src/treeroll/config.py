@@ -33,6 +33,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 REAL_MODEL_RATE = 1e-6
 """Step size of models that were not made for this: what fine-tuning of whole language models by reinforcement uses."""
+LORA_RATES = {1.5e-3: 1.5e-2, REAL_MODEL_RATE: 1e-5}
+"""Step size of LoRA adapters by that of the whole model: 10 times, which "LoRA Without Regret" (Thinking Machines 2025)
+finds best, in reinforcement learning too."""
+
+BACKENDS = ("local", "vllm")
+"""What `sampling.backend` may name; anything else is an address."""
 
 
 class Section(BaseModel):
@@ -129,6 +135,17 @@ class Budget(Section):
 class Sampling(Section):
     """How the policy is sampled."""
 
+    backend: str = "local"
+    """what samples: local (transformers, in this process), vllm (its engine in this process), or the address of a vLLM
+    server, as http://127.0.0.1:8000"""
+    memory: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """share of the device's memory that vllm in this process takes, for its weights and its cache"""
+    weights: str | None = None
+    """folder where a vLLM server finds new weights; none: in this machine's memory, for a server that runs on it"""
+    patience: Annotated[float, Field(gt=0)] = 120.0
+    """seconds that a vLLM server may take for one turn, and for which it is asked again when it fails"""
+    tolerance: Annotated[float, Field(gt=0)] | None = None
+    """how far log-probabilities of vllm may be from the learner's; none: 0.001 in float32, 0.25 in 16-bit formats"""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """softmax temperature, in training and in evaluation"""
     batch: Count = 256
@@ -137,6 +154,12 @@ class Sampling(Section):
     """most tokens of a turn; none: the world's own"""
     max_turns: OptionalCount = None
     """turns after which an episode fails; none: the world's own"""
+    engine: Literal["auto", "waves", "stream"] = "auto"
+    """how rollouts advance: in waves, a turn each, or each as soon as its tool has answered; auto: whatever the sampler
+    is made for (local: waves)"""
+    staleness: Annotated[int, Field(ge=0)] = 0
+    """most policy updates between the weights that sampled a turn and the update that learns from it; 0: sampling and
+    learning take turns; 1 or more: the next step is sampled meanwhile, by a copy of the model"""
     tool_workers: OptionalCount = None
     """environments that step at the same time, in threads; none: the world's own"""
     tool_seconds: Annotated[float, Field(gt=0)] | None = None
@@ -164,7 +187,7 @@ class Learner(Section):
     """How the policy learns."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 1.5e-3
-    """AdamW's largest step size; 1e-6 for any model but the packaged one, unless set"""
+    """AdamW's largest step size; 1e-6 for any model but the packaged one, and 10 times that with lora, unless set"""
     rise: Count = 15
     """optimizer steps over which the step size rises to it"""
     schedule: Literal["linear", "constant"] = "linear"
@@ -179,6 +202,8 @@ class Learner(Section):
     """how far below 1 the probability ratio may fall; 1: as far as it likes"""
     clip_high: Annotated[float, Field(gt=0)] = 0.28
     """how far above 1 the probability ratio may rise"""
+    importance_cap: Annotated[float, Field(gt=0)] | None = 2.0
+    """most that a token weighs which older weights have sampled (sampling.staleness); none: no limit"""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     """largest gradient norm"""
     updates: Count = 1
@@ -199,6 +224,8 @@ class Learner(Section):
     """compute the layers again in the backward pass, which needs less memory and takes a third more time"""
     train_layers: OptionalCount = None
     """how many of the top layers learn; none: the whole model"""
+    lora: OptionalCount = None
+    """rank of LoRA adapters on every linear layer, which learn instead of the model; none: the model itself learns"""
 
 
 class Evaluation(Section):
@@ -229,8 +256,9 @@ class Config(Section):
     """folder of the run; none: runs/METHOD-ENV-sSEED-N, the first free N"""
     device: str = "auto"
     """auto: the first GPU if there is one; else cpu, cuda, cuda:1, ..."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """number format of the model's weights; bfloat16 rounds steps below about 1e-4 away, so it trains hardly at all"""
+    dtype: Literal["float32", "mixed", "bfloat16"] = "float32"
+    """number format; mixed: float32 weights, passes in bfloat16; bfloat16: weights too, which loses small steps of all
+    that learns but lora's adapters"""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads of the model; 0: one for a small model, else one a core"""
     report: bool = True
@@ -317,8 +345,12 @@ class Config(Section):
             return values
         filled = dict(values)
         defaults = methods.get(values.get("method", "trace")).defaults
-        if values.get("model", "tiny") != "tiny":
+        tiny, learner = values.get("model", "tiny") == "tiny", filled.get("learner", {})
+        if not tiny:
             defaults = {**defaults, "learner.learning_rate": REAL_MODEL_RATE}
+        if learner.lora if isinstance(learner, Learner) else isinstance(learner, Mapping) and learner.get("lora"):
+            whole = float(Learner.model_fields["learning_rate"].default) if tiny else REAL_MODEL_RATE
+            defaults = {**defaults, "learner.learning_rate": LORA_RATES[whole]}
         for key, value in defaults.items():
             section, name = key.split(".")
             said = filled.get(section, {})
@@ -335,6 +367,12 @@ class Config(Section):
         predictor.check(self.predictor.name)
         credit.get(self.learner.credit)
         envs.factory(self.env)
+        backend = self.sampling.backend
+        if backend not in BACKENDS and not backend.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"unknown sampling.backend {backend!r}.{did_you_mean(backend, [*BACKENDS])} Or give the address of a "
+                "vLLM server, as http://127.0.0.1:8000"
+            )
         if method.branches and budget.continuations == 0:
             raise ConfigError(
                 f"budget.continuations=0, but method {self.method!r} branches. Give it a share, or take a method "
@@ -349,6 +387,12 @@ class Config(Section):
             raise ConfigError(
                 f"budget.turns={budget.turns} and budget.tokens={budget.tokens} are both given. A budget has one unit: "
                 "leave one out"
+            )
+        cap = self.learner.importance_cap
+        if not self.sampling.staleness and cap != Learner.model_fields["importance_cap"].default:
+            raise ConfigError(
+                f"learner.importance_cap={cap}, but sampling.staleness=0: the policy that learns has sampled every "
+                "token itself. Leave one out, or set sampling.staleness=1"
             )
         for name in RoundOptions.__dataclass_fields__:
             default = method.options.get(f"budget.{name}", Budget.model_fields[name].default)

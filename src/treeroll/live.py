@@ -22,6 +22,7 @@ _COLUMNS: tuple[tuple[str, int], ...] = (
     ("rollouts", 60),
     ("tokens", 70),
     ("tool calls", 90),
+    ("sampler busy", 110),
     ("skill", 0),
     ("left", 0),
 )
@@ -174,6 +175,7 @@ def _cells(record: Mapping[str, Any], left: float | None) -> list[str]:
         cell("spent", "rollouts", ",.0f"),
         cell("spent", "sampled_tokens", ",.0f"),
         cell("spent", "tool_calls", ",.0f"),
+        cell("flight", "sampler_busy", ".0%"),
         cell("predictor", "root_skill", "+.2f"),
         "" if left is None else duration(left),
     ]

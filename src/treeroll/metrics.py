@@ -23,6 +23,9 @@ from treeroll.predictor.base import Prediction
 from treeroll.scoring import auc, brier, ece, relative_error, scored_costs, scored_outcomes, skill
 from treeroll.tree import Anchor, RolloutTree
 
+TIMES = ("seconds", "flight")
+"""Groups that tell of time. All others are the same when a run is made again from its seed."""
+
 # Contrast -------------------------------------------------------------------------------------------------------
 
 
@@ -115,6 +118,55 @@ def environment_group(forking: str, counts: Mapping[str, int], notes: Sequence[s
     notes: sentences on what happened for the first time.
     """
     return {"forking": forking, **counts, "notes": list(notes)}
+
+
+def flight_group(
+    *, seconds: float, busy: Mapping[str, float], mean: Mapping[str, float], waits: Sequence[float],
+    capacity: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Returns the group "flight" of a step's metrics: how busy sampler and tools were, by the clock on the wall.
+
+    seconds: from planting the step's trees to the end of its last rollout, what was decided in between included.
+    sampler_busy: share of them with at least one turn at the sampler. turns: how many there were, on average.
+    sampler_load: turns / capacity, the most that the sampler decodes together; None where that is not known.
+    tools_busy: share with at least one call into an environment under way. calls: how many there were, on average.
+    waits: at each barrier, seconds from when half of the rollouts it waited for were done to when the last one was:
+      first those of the rules over the pool, in order, last the end of the step.
+
+    Args:
+      seconds, busy, mean, waits: those of `engine.flight.Flight`.
+      capacity: of the sampler's stream; None in waves.
+    """
+    return {
+        "seconds": seconds,
+        "sampler_busy": _ratio(busy["turns"], seconds),
+        "turns": mean["turns"],
+        "sampler_load": None if capacity is None else mean["turns"] / capacity,
+        "tools_busy": _ratio(busy["calls"], seconds),
+        "calls": mean["calls"],
+        "waits": list(waits),
+    }
+
+
+def staleness_group(trees: Sequence[RolloutTree], version: int) -> dict[str, float]:
+    """Returns the group "staleness" of a step's metrics, where sampling runs ahead: how old its sampled tokens are.
+
+    mean: policy updates between the weights that sampled a token and the update that learns from it, over all tokens.
+    max: the most, of any turn.
+    weight, capped, divergence: those of `learner.importance.Importance`, where any token was older than the policy.
+
+    Args:
+      trees: of one step.
+      version: policy updates before the one that learns from them.
+    """
+    turns = [
+        (version - tree.version(i), tree.nodes[i].sampled_tokens) for tree in trees for i in range(1, len(tree.nodes))
+    ]
+    tokens = sum(count for _, count in turns)
+    return {
+        "mean": _ratio(sum(age * count for age, count in turns), tokens),
+        "max": max((age for age, _ in turns), default=0),
+    }
 
 
 def flips(trees: Iterable[RolloutTree]) -> tuple[float, float]:
@@ -230,7 +282,7 @@ def jsonable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _ratio(part: float, whole: int) -> float:
+def _ratio(part: float, whole: float) -> float:
     return float(part) / whole if whole else math.nan
 
 

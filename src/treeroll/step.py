@@ -9,7 +9,7 @@ trees -(credit)-> advantages [node] -(rows)-> update -> new policy
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,26 @@ from numpy.typing import NDArray
 from treeroll import metrics, packing
 from treeroll.allocation.base import Allocation
 from treeroll.build import Parts
+from treeroll.clock import Clock
 from treeroll.errors import TrainingError
 from treeroll.tree import Anchor, RolloutTree
+
+
+@dataclass(frozen=True, eq=False)
+class Harvest:
+    """What a step has sampled, before anything was learned from it."""
+
+    step: int
+    forest: list[RolloutTree]
+    """Trees that got any rollouts."""
+    values: list[NDArray[np.float64]]
+    """For each tree [n_nodes] what was predicted; NaN at leaves."""
+    told: bool
+    """Whether those tell anything."""
+    left: float
+    """What the step leaves unspent."""
+    record: dict[str, Any]
+    """Its part of the metrics record: groups by name."""
 
 
 def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any], list[RolloutTree], float]:
@@ -34,50 +52,72 @@ def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any],
       The metrics record, the trees with their predicted `values`, and what this step leaves unspent: in turns or
       tokens at most one step's budget.
     """
-    engine, predictor, learner = parts.engine, parts.predictor, parts.config.learner
+    harvest = sample_step(parts, step, carried, parts.clock)
+    record, forest = learn_step(parts, harvest)
+    with parts.clock.phase("predict"):
+        parts.predictor.update(harvest.forest)
+    parts.sampler.update(parts.sampled, parts.policy.version)
+    return record, forest, harvest.left
+
+
+def sample_step(parts: Parts, step: int, carried: float, clock: Clock) -> Harvest:
+    """Samples one step, and scores what was predicted for it; arguments as in `train_step`, and whose seconds count."""
+    engine, predictor = parts.engine, parts.predictor
     budget, unit = parts.config.budget.amount + carried, parts.config.budget.unit
     before, mishaps = engine.spent, engine.stage.mishaps
-    with parts.clock.phase("sample"):
+    with clock.phase("sample"):
         pool = engine.plant(parts.stream.at(step), step=step)
         forest = parts.rounds.spend(pool, parts.config.budget.purse(budget), step)
+        flight = metrics.flight_group(**asdict(engine.meter.flight()), capacity=engine.meter.capacity)
     left = budget - (engine.spent.total(unit) - before.total(unit))
     if unit != "rollouts":
         left = min(left, float(parts.config.budget.amount))  # what a small pool can never take is given up
-    with parts.clock.phase("predict"):
+    with clock.phase("predict"):
         anchors = [Anchor(tree, node) for tree in forest for node in (0, *tree.prefixes)]
         prediction = predictor.predict(anchors)
         scores = metrics.predictor_group(anchors, prediction, unit=unit, informed=predictor.informed)
         told = predictor.informed or parts.credit.needs_values or len(set(prediction.mean.tolist())) > 1
     engine.release()
     _check_sampled(forest)
-    with parts.clock.phase("update"):
-        values = _by_node(forest, prediction.mean)
-        credited = [parts.credit(tree, value) for tree, value in zip(forest, values, strict=True)]
-        keep = learner.keep if step > learner.keep_after else "all"
-        batch = packing.kept(forest, credited, keep)
-        rows = [row for tree, credit in zip(*batch, strict=True) for row in packing.rows(tree, credit)]
-        denominator = packing.denominator(*batch, learner.normalise)
-        stats = parts.learner.update(rows, denominator)
-        if not is_finite(parts):
-            raise TrainingError("this update left weights that are not finite. Lower learner.learning_rate")
-    with parts.clock.phase("predict"):
-        predictor.update(forest)
-    parts.sampler.version = parts.policy.version
     record = {
-        "step": step,
-        **identity(parts),
         "spent": asdict(engine.spent),
-        "contrast": metrics.contrast_group(forest, credited),
         "allocation": metrics.allocation_group(forest, budget=budget, left=left),
         "environment": metrics.environment_group(
             engine.stage.ladder.method, asdict(engine.stage.mishaps - mishaps), engine.stage.take_notes()
         ),
         "predictor": scores,
+        "flight": flight,
+    }
+    return Harvest(step, forest, _by_node(forest, prediction.mean), told, left, record)
+
+
+def learn_step(parts: Parts, harvest: Harvest) -> tuple[dict[str, Any], list[RolloutTree]]:
+    """Updates the policy on what was sampled; returns the metrics record, and the trees with their predicted values."""
+    step, forest, learner = harvest.step, harvest.forest, parts.config.learner
+    with parts.clock.phase("update"):
+        credited = [parts.credit(tree, value) for tree, value in zip(forest, harvest.values, strict=True)]
+        keep = learner.keep if step > learner.keep_after else "all"
+        batch = packing.kept(forest, credited, keep)
+        rows = [row for tree, credit in zip(*batch, strict=True) for row in packing.rows(tree, credit)]
+        denominator = packing.denominator(*batch, learner.normalise)
+        age = metrics.staleness_group(forest, parts.policy.version)
+        stats = parts.learner.update(rows, denominator)
+        if not is_finite(parts):
+            raise TrainingError("this update left weights that are not finite. Lower learner.learning_rate")
+    record = {
+        "step": step,
+        **identity(parts),
+        "spent": harvest.record["spent"],
+        "contrast": metrics.contrast_group(forest, credited),
+        **harvest.record,
         "update": asdict(stats),
     }
-    if told:  # a predictor that tells no two anchors apart, and on which nothing relies, has predicted nothing
-        forest = [replace(tree, values=value) for tree, value in zip(forest, values, strict=True)]
-    return metrics.jsonable(record), forest, left
+    if parts.config.sampling.staleness:
+        weights = parts.learner.importance
+        record["staleness"] = {**age, **({} if weights is None else asdict(weights))}
+    if harvest.told:  # a predictor that tells no two anchors apart, and on which nothing relies, has predicted nothing
+        forest = [replace(tree, values=value) for tree, value in zip(forest, harvest.values, strict=True)]
+    return metrics.jsonable(record), forest
 
 
 def _by_node(forest: Sequence[RolloutTree], values: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -92,6 +92,8 @@ class Node:
     origin: Origin = ROOT
     hidden: NDArray[np.float32] | None = None
     """[D] the policy's last hidden state at the end of this node's tokens; None where none was captured."""
+    version: int | None = None
+    """Policy updates before the weights that sampled it; None: the tree's `policy_version`."""
 
     @property
     def is_leaf(self) -> bool:
@@ -109,7 +111,7 @@ class RolloutTree:
     task: Task
     nodes: tuple[Node, ...]
     policy_version: int = 0
-    """Number of policy updates before these rollouts were sampled."""
+    """Number of policy updates before these rollouts were sampled; where updates came meanwhile, before the first."""
     seed: int = 0
     """The run's seed."""
     step: int = 0
@@ -189,6 +191,11 @@ class RolloutTree:
             raise ValueError(f"node {leaf} of task {self.task.id!r} has no reward: it is not a leaf")
         return reward >= self.success_at
 
+    def version(self, index: int) -> int:
+        """Returns the number of policy updates before the weights that sampled a node."""
+        own = self.nodes[index].version
+        return self.policy_version if own is None else own
+
     def token_ids(self, index: int) -> NDArray[np.int32]:
         """Returns [T] the ids of the whole path to a node: what the policy sees there."""
         return np.concatenate([self.nodes[i].token_ids for i in self.path(index)])
@@ -241,7 +248,7 @@ def tree_to_json(tree: RolloutTree, *, hidden: bool = False) -> dict[str, Any]:
         "step": tree.step,
         "success_at": tree.success_at,
         **values,
-        "nodes": [_node_to_json(node, hidden=hidden) for node in tree.nodes],
+        "nodes": [_node_to_json(node, tree.policy_version, hidden=hidden) for node in tree.nodes],
     }
 
 
@@ -346,7 +353,7 @@ def _tree_from_line(line: bytes, where: str) -> RolloutTree | DataError:
         return DataError(f"{where}: not JSON ({error})")
 
 
-def _node_to_json(node: Node, *, hidden: bool) -> dict[str, Any]:
+def _node_to_json(node: Node, version: int, *, hidden: bool) -> dict[str, Any]:
     record: dict[str, Any] = {
         "parent": node.parent,
         "token_ids": node.token_ids.tolist(),
@@ -359,6 +366,8 @@ def _node_to_json(node: Node, *, hidden: bool) -> dict[str, Any]:
         record["observation"] = node.observation
     if node.is_leaf:
         record["reward"], record["stop_reason"] = node.reward, node.stop_reason
+    if node.version not in (None, version):
+        record["version"] = node.version
     if hidden and node.hidden is not None:
         record["hidden"] = base64.b64encode(node.hidden.astype("<f2").tobytes()).decode()
     return record
@@ -383,6 +392,7 @@ def _node_from_json(record: Mapping[str, Any]) -> Node:
         stop_reason=record.get("stop_reason"),
         origin=Origin(**record["origin"]),
         hidden=None if hidden is None else np.frombuffer(base64.b64decode(hidden), "<f2").astype(np.float32),
+        version=None if (version := record.get("version")) is None else int(version),
     )
 
 

@@ -12,6 +12,7 @@ from treeroll import cli, report, sinks
 from treeroll.compare import processes
 from treeroll.compare.jobs import reported
 from treeroll.compare.request import Request, make_plan
+from treeroll.metrics import TIMES
 from treeroll.sinks import read_metrics, tree_steps
 
 STEPS = 4
@@ -63,7 +64,7 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(options, tmp_path, caps
     assert page == [out]
     assert (first.folder / "metrics.jsonl").read_bytes() == before
     assert not first.log.exists()  # no process was started for it
-    records = [[one | {"seconds": None} for one in read_metrics(folder / "metrics.jsonl")]
+    records = [[one | dict.fromkeys(TIMES) for one in read_metrics(folder / "metrics.jsonl")]
                for folder in (second.folder, straight_on)]  # fmt: skip
     assert records[0] == records[1]
     assert tree_steps(first.folder) == tree_steps(second.folder) == list(range(1, STEPS + 1))
@@ -100,7 +101,9 @@ def test_a_run_of_a_comparison_is_the_run_that_train_makes(method, options, tmp_
     assert command[:2] == ["treeroll", "train"]
     alone = tmp_path / "alone"
     tiny.printed([*command[1:], f"out={alone}"])
-    records = [[one | {"seconds": None} for one in read_metrics(folder / "metrics.jsonl")] for folder in (run, alone)]
+    records = [
+        [one | dict.fromkeys(TIMES) for one in read_metrics(folder / "metrics.jsonl")] for folder in (run, alone)
+    ]
     assert len(records[0]) == 3
     assert records[0] == records[1]
     assert [sinks.trees_file(run, step).read_bytes() for step in (1, 2)] == [

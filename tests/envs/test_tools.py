@@ -171,3 +171,52 @@ def test_idle_workers_end_with_their_tools():
 def test_limits_that_cannot_work(arguments, message):
     with pytest.raises(ConfigError, match=message):
         Tools(*arguments)
+
+
+# One by one -----------------------------------------------------------------------------------------------------
+
+
+def test_results_come_as_calls_end():
+    tools, go = Tools(workers=2), threading.Event()
+    tools.submit(1, lambda: go.wait(30))
+    tools.submit(2, lambda: "fast")
+    tools.submit(3, lambda: "next")  # as soon as a worker is free
+    found = []
+    while len(found) < 2:
+        found += tools.collect(30)
+    assert found == [(2, "fast"), (3, "next")]
+    assert tools.collect(0) == []
+    go.set()
+    assert tools.collect(30) == [(1, True)]
+    assert tools.collect(30) == []  # nothing is under way: nothing to wait for
+
+
+def test_a_call_that_hangs_is_given_up_beside_others():
+    tools, go = Tools(workers=2, seconds=0.05), threading.Event()
+    tools.submit(1, lambda: go.wait(30))
+    tools.submit(2, lambda: go.wait(30), times=4)
+    assert tools.collect(30) == [(1, Failure("hung", "no answer within 0.05 s"))]
+    assert tools.collect(30) == [(2, Failure("hung", "no answer within 0.2 s"))]
+    go.set()
+
+
+def test_calls_in_this_thread_are_made_when_they_are_collected():
+    tools, made = Tools(), []
+    for key in (1, 2):
+        tools.submit(key, lambda key=key: made.append(key))
+    assert made == []
+    assert tools.collect(0)[0] == (1, None)
+    tools.drop()
+    tools.submit(3, lambda: 1 / 0)
+    ((key, failure),) = tools.collect(0)
+    assert (key, failure.kind, failure.cause) == (3, "raised", "ZeroDivisionError: division by zero")
+
+
+def test_calls_that_were_dropped_answer_to_nobody():
+    tools, go = Tools(workers=1, seconds=30), threading.Event()
+    tools.submit(1, lambda: go.wait(30))
+    tools.submit(2, lambda: "waiting")
+    tools.drop()
+    go.set()
+    assert tools.run([lambda: "new"]) == ["new"]
+    assert tools.collect(0) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import TypeAlias
@@ -85,38 +85,61 @@ class Stage:
 
     def open(self, tasks: Sequence[Task]) -> list[Env]:
         """Returns an environment at the start of each task; one that does not open fails at its first step."""
-        opened = self.tools.run([partial(self._open, task) for task in tasks])
-        return [self._unopened(env, "reset") if isinstance(env, Failure) else env for env in opened]
+        return [self.opened(found) for found in self.tools.run([self.opening(task) for task in tasks])]
 
     def go_on(self, branches: Sequence[Branch]) -> list[Env | Failure]:
         """Returns an environment that stands at each branch, or why none does.
 
         A replay is charged with all of its actions, even where it is broken off. It has the time of all its steps.
         """
-        replayed = [len(branch.history) if branch.kept is REPLAY else 0 for branch in branches]
-        if self.ladder.method != "roots":
-            self.mishaps += Mishaps(replayed=sum(replayed))
-        return self.tools.run([partial(self._go_on, branch) for branch in branches], times=[1 + n for n in replayed])
+        self.replays(branches)
+        times = [1 + _replayed(branch) for branch in branches]
+        return self.tools.run([self.continuing(branch) for branch in branches], times=times)
 
     def step(self, envs: Sequence[Env], actions: Sequence[str]) -> list[Observation | Done | Failure]:
         """Returns the answer of each environment to its action."""
-        said = self.tools.run([partial(answer, env, action) for env, action in zip(envs, actions, strict=True)])
-        for place, (env, result) in enumerate(zip(envs, said, strict=True)):
-            if isinstance(result, Failure):
-                said[place] = env.failure if isinstance(env, Unopened) else self._count(result, "step")
-        return said
+        said = self.tools.run([self.stepping(env, action) for env, action in zip(envs, actions, strict=True)])
+        return [self.stepped(env, found) for env, found in zip(envs, said, strict=True)]
 
     def keep(self, envs: Sequence[Env]) -> list[tuple[Env, Kept]]:
         """Returns what is kept of each environment to continue from where it stands, and what the episode goes on in:
         the environment itself, unless saving it took too long.
         """
-        found: list[tuple[Env, Kept]] = []
-        for env, kept in zip(envs, self.tools.run([partial(self.ladder.keep, env) for env in envs]), strict=True):
-            if isinstance(kept, Failure) and kept.kind == "hung":
-                found.append((self._unopened(kept, "snapshot"), kept))
-            else:
-                found.append((env, kept))
-        return found
+        found = self.tools.run([self.keeping(env) for env in envs])
+        return [self.kept(env, kept) for env, kept in zip(envs, found, strict=True)]
+
+    # Each of these four as a call, and what its result means: for `Ongoing`, which makes them one by one.
+
+    def opening(self, task: Task) -> Callable[[], Env]:
+        return partial(self._open, task)
+
+    def opened(self, found: Env | Failure) -> Env:
+        return self._unopened(found, "reset") if isinstance(found, Failure) else found
+
+    def continuing(self, branch: Branch) -> Callable[[], Env]:
+        return partial(self._go_on, branch)
+
+    def replays(self, branches: Sequence[Branch]) -> int:
+        """Counts the actions that branches take again, and returns how many."""
+        replayed = 0 if self.ladder.method == "roots" else sum(map(_replayed, branches))
+        self.mishaps += Mishaps(replayed=replayed)
+        return replayed
+
+    def stepping(self, env: Env, action: str) -> Callable[[], Observation | Done]:
+        return partial(answer, env, action)
+
+    def stepped(self, env: Env, found: Observation | Done | Failure) -> Observation | Done | Failure:
+        if not isinstance(found, Failure):
+            return found
+        return env.failure if isinstance(env, Unopened) else self._count(found, "step")
+
+    def keeping(self, env: Env) -> Callable[[], Fork | None]:
+        return partial(self.ladder.keep, env)
+
+    def kept(self, env: Env, found: Kept) -> tuple[Env, Kept]:
+        if isinstance(found, Failure) and found.kind == "hung":
+            return self._unopened(found, "snapshot"), found
+        return env, found
 
     def withdraw(self, rollouts: int, failure: Failure) -> None:
         """Counts rollouts that were asked for and could not be started from their prefix."""
@@ -152,3 +175,8 @@ class Stage:
             self._notes.append(
                 f"world {self.world.name!r}: {what}: {failure.cause}{where}; further ones are only counted"
             )
+
+
+def _replayed(branch: Branch) -> int:
+    """Returns how many actions are taken again to stand at a branch."""
+    return len(branch.history) if branch.kept is REPLAY else 0

@@ -27,6 +27,8 @@ from treeroll.errors import ConfigError, EnvError, TreerollError
 
 T = TypeVar("T")
 
+SLICE = 0.005
+"""Seconds for which calls are made in the calling thread before their results are handed on."""
 LONGEST = 300
 """Most characters of a cause: it ends up in trees and, where errors are observations, before the policy."""
 
@@ -100,6 +102,8 @@ class Tools:
         self.workers, self.seconds = workers, seconds
         self._done: _Results = queue.SimpleQueue()
         self._idle: list[_Worker] = []
+        self._busy: dict[_Worker, _Job] = {}
+        self._waiting: deque[tuple[int, Callable[[], Any], float]] = deque()
         weakref.finalize(self, _dismiss, self._idle)
 
     def run(self, calls: Sequence[Callable[[], T]], *, times: Sequence[int] | None = None) -> list[T | Failure]:
@@ -109,39 +113,90 @@ class Tools:
           calls: N functions of no arguments; calls at the same time must not share what they change.
           times: [N] multiples of the time limit that a call may take; 1 each where None.
         """
-        if self.workers == 1 and self.seconds is None:
+        if self.inline:
             return [attempt(call) for call in calls]
         results: dict[int, T | Failure] = {}
-        waiting, busy = deque(range(len(calls))), dict[_Worker, _Job]()
+        for place, call in enumerate(calls):
+            self.submit(place, call, times=times[place] if times else 1)
         try:
-            while waiting or busy:
-                while waiting and len(busy) < self.workers:
-                    place = waiting.popleft()
-                    limit = math.inf if self.seconds is None else self.seconds * (times[place] if times else 1)
-                    worker = self._idle.pop() if self._idle else _Worker(self._done)
-                    busy[worker] = _Job(place, limit, time.monotonic() + limit)
-                    worker.inbox.put(calls[place])
-                self._collect(busy, results)
-        finally:
-            _dismiss(list(busy))  # only after an error or an interrupt: nobody waits for these any more
+            while len(results) < len(calls):
+                results.update(self.collect(math.inf))
+        except BaseException:
+            self.drop()
+            raise
         return [results[place] for place in range(len(calls))]
 
-    def _collect(self, busy: dict[_Worker, _Job], results: dict[int, Any]) -> None:
-        """Waits for one worker, or for the first time limit, and takes down what came of it."""
-        until = min(job.until for job in busy.values())
-        try:
-            worker, result = self._done.get(timeout=None if math.isinf(until) else max(until - time.monotonic(), 0))
-        except queue.Empty:
-            late = [worker for worker, job in busy.items() if job.until <= time.monotonic()]
-            for worker in late:
-                job = busy.pop(worker)
-                results[job.place] = Failure("hung", f"no answer within {job.limit:g} s")
-            _dismiss(late)
-            return
-        if worker in busy:  # one that was given up may answer late
-            place = busy.pop(worker).place
-            self._idle.append(worker)
-            results[place] = _settle(result)
+    @property
+    def inline(self) -> bool:
+        """Whether calls run in the calling thread."""
+        return self.workers == 1 and self.seconds is None
+
+    def submit(self, key: int, call: Callable[[], Any], *, times: int = 1) -> None:
+        """Adds a call to those under way; `collect` returns its result. Not to be mixed with `run`.
+
+        Args:
+          key: names the call, unlike any other under way.
+          call: a function of no arguments.
+          times: multiple of the time limit that it may take.
+        """
+        limit = math.inf if self.seconds is None else self.seconds * times
+        self._waiting.append((key, call, limit))
+        self._assign()
+
+    def collect(self, seconds: float) -> list[tuple[int, Any]]:
+        """Returns the results since the last call, each with its key; waits at most `seconds` for the first.
+
+        Where calls run in this thread, it makes some: as many as there are, but not for long.
+        """
+        found: list[tuple[int, Any]] = []
+        if self.inline:
+            until = time.monotonic() + SLICE
+            while self._waiting and (not found or time.monotonic() < until):
+                key, call, _ = self._waiting.popleft()
+                found.append((key, attempt(call)))
+            return found
+        patience = time.monotonic() + seconds
+        while self._busy:
+            try:
+                worker, result = self._done.get(timeout=self._pause(0 if found else patience - time.monotonic()))
+            except queue.Empty:
+                found += self._late()
+                if found or patience <= time.monotonic():
+                    break
+                continue
+            if worker in self._busy:  # one that was given up may answer late
+                key = self._busy.pop(worker).place
+                self._idle.append(worker)
+                found.append((key, _settle(result)))
+        self._assign()
+        return found
+
+    def drop(self) -> None:
+        """Gives up all calls under way: nobody waits for them any more."""
+        self._waiting.clear()
+        _dismiss(list(self._busy))
+        self._busy.clear()
+
+    def _assign(self) -> None:
+        """Gives waiting calls to workers, as far as there are any."""
+        while self._waiting and len(self._busy) < self.workers and not self.inline:
+            key, call, limit = self._waiting.popleft()
+            worker = self._idle.pop() if self._idle else _Worker(self._done)
+            self._busy[worker] = _Job(key, limit, time.monotonic() + limit)
+            worker.inbox.put(call)
+
+    def _pause(self, seconds: float) -> float | None:
+        """Returns how long to wait for a worker: at most `seconds`, and until the first time limit; None: for good."""
+        until = min(job.until for job in self._busy.values())
+        pause = min(seconds, until - time.monotonic())
+        return None if math.isinf(pause) else max(pause, 0.0)
+
+    def _late(self) -> list[tuple[int, Failure]]:
+        """Gives up the calls whose time is over."""
+        late = [worker for worker, job in self._busy.items() if job.until <= time.monotonic()]
+        jobs = [self._busy.pop(worker) for worker in late]
+        _dismiss(late)
+        return [(job.place, Failure("hung", f"no answer within {job.limit:g} s")) for job in jobs]
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,8 @@ def _forward(
     if isinstance(tree, BlockMask):
         from transformers.integrations.flex_attention import flex_attention_forward
 
+        # Autocast leaves what a norm or a rotation has made in float32, and this wants one format.
+        query, key = query.to(value.dtype), key.to(value.dtype)
         return flex_attention_forward(module, query, key, value, tree, **options)[0], None
     return attend(query, key, value, tree, options.get("scaling")), None
 

@@ -1,7 +1,8 @@
 """Checkpoints: everything that a run needs to go on, written whole or not at all.
 
 step-0040/
-  model/          weights, config and tokenizer: any Hugging Face tool loads it
+  model/          weights, config and tokenizer: any Hugging Face tool loads it; LoRA adapters are added in
+  adapter/        with LoRA: the adapters alone, unrounded, as peft saves them; a resumed run goes on from these
   optimizer.pt    AdamW's moments
   predictor.npz   the predictor's state
   state.json      step, policy version, budget spent and carried
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 
 from treeroll.errors import DataError
+from treeroll.learner.lora import has_adapters, save_adapters
 from treeroll.learner.policy import Policy
 
 
@@ -34,7 +36,11 @@ def save_checkpoint(
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    policy.model.save_pretrained(part / "model")
+    if has_adapters(policy.model):
+        save_adapters(policy.model, part / "adapter", policy.name)
+        policy.model.save_pretrained(part / "model", state_dict={name: one.cpu() for name, one in policy.weights()})
+    else:
+        policy.model.save_pretrained(part / "model")
     policy.tokenizer.save_pretrained(part / "model")
     torch.save(optimizer.state_dict(), part / "optimizer.pt")
     with (part / "predictor.npz").open("wb") as file:

@@ -21,6 +21,9 @@ section 4.3), since tokens of one span may have different advantages:
 
 Where all advantages of a span are equal, that is GSPO itself. Spans need much narrower bounds than tokens: low = 0.003
 and high = 0.004 on three of the four tasks of ARLArena (arXiv 2602.21534, table S1), whose sequence is one turn.
+
+Tokens that older weights have sampled: `learner.importance` puts the policy that the update finds in the place of
+pi_behaviour, and weights A_t. All three losses are proportional to A_t, so nothing else changes.
 """
 
 from __future__ import annotations

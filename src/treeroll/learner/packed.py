@@ -25,6 +25,13 @@ def packed_logprobs(policy: Policy, batch: PackedBatch, temperature: float) -> t
     Returns:
       Two float32 tensors [N], in the order of the pack's rows.
     """
+    hidden = packed_states(policy, batch)
+    sources, targets = (torch.from_numpy(values).to(hidden.device) for values in (batch.sources, batch.target_ids))
+    return policy.predicted(hidden[sources], targets, temperature)
+
+
+def packed_states(policy: Policy, batch: PackedBatch) -> torch.Tensor:
+    """Returns the decoder's last hidden states at the places of a pack, [T, D] or more; inside `attending` only."""
     device = policy.model.device
     tree = tree_of(batch, device, policy.model.dtype)
     fill = len(padded_ends(batch)) - len(batch.ends) if isinstance(tree, BlockMask) else 0
@@ -32,7 +39,7 @@ def packed_logprobs(policy: Policy, batch: PackedBatch, temperature: float) -> t
         torch.from_numpy(np.pad(values.astype(np.int64), (0, fill)))[None].to(device)
         for values in (batch.token_ids, batch.position_ids)
     )
-    hidden = policy.model.get_decoder()(
+    states: torch.Tensor = policy.model.get_decoder()(
         input_ids=tokens,
         position_ids=positions,
         # Four axes: so transformers makes no mask of its own, which would be T x T.
@@ -40,8 +47,7 @@ def packed_logprobs(policy: Policy, batch: PackedBatch, temperature: float) -> t
         use_cache=False,
         tree=tree,
     ).last_hidden_state[0]
-    sources, targets = (torch.from_numpy(values).to(device) for values in (batch.sources, batch.target_ids))
-    return policy.predicted(hidden[sources], targets, temperature)
+    return states
 
 
 def refusal(policy: Policy) -> str | None:
@@ -66,7 +72,7 @@ def refusal(policy: Policy) -> str | None:
         packed, _ = packed_logprobs(policy, batch, 1.0)
         alone, _ = policy.logprobs(batch.rows, 1.0)
     # A pass in one format differs by some roundings from another; a wrong mask by far more.
-    most = 1e-3 if policy.model.dtype in (torch.float32, torch.float64) else 0.5
+    most = 0.5 if policy.rounds else 1e-3
     error = float((packed - alone).abs().max())
     return None if error <= most else f"its log-probabilities of packed trees are off by {error:.3g}"
 

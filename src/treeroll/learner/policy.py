@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from treeroll.errors import ConfigError
+from treeroll.learner import lora
+from treeroll.learner.mixed import compute_in_bfloat16
 from treeroll.models import check_model
 from treeroll.packing import TreeRow
 
@@ -24,6 +26,8 @@ class Policy:
     name: str
     version: int = 0
     """Policy updates so far."""
+    mixed: bool = False
+    """Whether the layers of a float32 model compute in bfloat16; see `learner.mixed`."""
 
     @property
     def context(self) -> int:
@@ -36,6 +40,23 @@ class Policy:
 
     def trainable(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    @property
+    def rounds(self) -> bool:
+        """Whether two passes that are the same in theory differ by the roundings of a 16-bit format."""
+        return self.mixed or self.model.dtype not in (torch.float32, torch.float64)
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yields all weights that the policy computes with, adapters added in, each once and one at a time.
+
+        Names are those of the model's own checkpoints, so an engine that loads these loads them (vLLM's
+        `load_weights`). A tied output head comes under the name of the embedding. The policy stays as it is.
+        """
+        yield from lora.merged(self.model)
+
+    def add_adapters(self, rank: int, layers: int | None = None) -> None:
+        """Freezes the model and puts LoRA adapters on its top `layers`, or on all; see `lora.add_adapters`."""
+        lora.add_adapters(self.model, rank, layers)
 
     def train_top_layers(self, count: int) -> None:
         """Freezes all but the last `count` layers, the final norm and an untied output head.
@@ -112,7 +133,7 @@ def load_policy(name: str, *, device: str, dtype: str = "float32") -> Policy:
     Args:
       name: ``"tiny"``, a directory, or a hub name such as ``"Qwen/Qwen3-0.6B"``.
       device: a torch device.
-      dtype: a torch dtype by name.
+      dtype: a torch dtype by name, or ``"mixed"``: float32 weights, layers that compute in bfloat16.
 
     Raises:
       ConfigError: no such model, no tokenizer beside it, or no causal LM in it.
@@ -120,13 +141,17 @@ def load_policy(name: str, *, device: str, dtype: str = "float32") -> Policy:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = check_model(name)
+    path, mixed = check_model(name), dtype == "mixed"
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=torch.float32 if mixed else getattr(torch, dtype), attn_implementation="sdpa"
+        )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ConfigError(f"model {name!r} cannot be loaded: {error}") from error
-    return Policy(model.to(device), tokenizer, name)
+    if mixed:
+        compute_in_bfloat16(model)
+    return Policy(model.to(device), tokenizer, name, mixed=mixed)
 
 
 def as_array(tensor: torch.Tensor) -> NDArray[np.float32]:

@@ -12,10 +12,12 @@ import torch
 
 from treeroll.errors import ConfigError, TrainingError, did_you_mean
 from treeroll.learner.compute import PACKED, MicroBatch, Packed, by_rows, by_trees, computing, memory_named, worthwhile
+from treeroll.learner.importance import Importance, weighted
 from treeroll.learner.loss import LOSSES, RATIOS, Loss, LossParts, Ratio, policy_loss, spans_of
 from treeroll.learner.packed import refusal
 from treeroll.learner.policy import Policy
 from treeroll.packing import TreeRow
+from treeroll.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class UpdateStats:
     the first."""
     kl: float
     """Mean divergence of the policy from the one that sampled, per trained token, in nats, as each optimizer step
-    began: 0 but for rounding where a call takes one step."""
+    began: 0 but for rounding where a call takes one step. Where rows were weighed, from the policy that the call
+    found; how far that is from the one that sampled says `Learner.importance`."""
     entropy: float
     """Mean entropy at the trained tokens, in nats."""
     tokens: int
@@ -59,6 +62,9 @@ class Learner:
       micro_tokens: most tokens (of packs, or rows x longest row) computed at once; lower it when memory runs out.
       packed: compute what rows share once (`always`), every row by itself (`never`), or what is faster (`auto`).
       temperature: that of the sampling distribution.
+      ranks: the processes that compute an update together, each its share of the batches; all get the same weights.
+      importance_cap: most that a token may weigh which other weights have sampled (`learner.importance`); infinity for
+        no limit. None: all rows are taken for the policy's own.
 
     Raises:
       ConfigError: no such loss or ratio, or the model cannot be given packed trees and `packed` is `always`.
@@ -81,6 +87,8 @@ class Learner:
         micro_tokens: int = 16384,
         packed: Packed = "auto",
         temperature: float = 1.0,
+        importance_cap: float | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         for kind, name, known in (("loss", loss, LOSSES), ("ratio", ratio, RATIOS), ("packed", packed, PACKED)):
             if name not in known:
@@ -91,6 +99,9 @@ class Learner:
         self.clip_low, self.clip_high = clip_low, clip_high
         self.gradient_clip, self.updates = gradient_clip, updates
         self.micro_tokens, self.temperature = micro_tokens, temperature
+        self.importance_cap, self.ranks = importance_cap, ranks or Ranks()
+        self.importance: Importance | None = None
+        """What the weights of the last call's tokens were; None where none were needed."""
         self.packed: Packed = packed
         if packed == "always" and (reason := refusal(policy)):
             raise ConfigError(
@@ -111,7 +122,14 @@ class Learner:
         Raises:
           TrainingError: the loss or its gradient is not finite; the weights are as they were before the call.
         """
-        parts = deal(rows, self.updates)
+        parts = [self._share(part) for part in deal(rows, self.updates)]
+        self.importance = None
+        if self.importance_cap is not None and any(row.policy_version != self.policy.version for row in rows):
+            _ready(self.policy.model)
+            parts, self.importance = weighted(
+                self.policy, parts,
+                temperature=self.temperature, cap=self.importance_cap, micro_tokens=self.micro_tokens,
+            )  # fmt: skip
         before = self._snapshot() if len(parts) > 1 else None
         try:
             stats = [self._optimizer_step(part, denominator / len(parts)) for part in parts]
@@ -131,10 +149,23 @@ class Learner:
             weight.copy_(earlier)
         self.optimizer.load_state_dict(optimizer)
 
-    def _optimizer_step(self, rows: Sequence[TreeRow], denominator: float) -> UpdateStats:
-        batches = self._batches(rows)
+    def _optimizer_step(self, batches: Sequence[MicroBatch], denominator: float) -> UpdateStats:
         _ready(self.policy.model)
         self.optimizer.zero_grad(set_to_none=True)
+        told = self.ranks.run(lambda: self._backward(batches, denominator))
+        total, clipped, divergence, entropy, tokens = (sum(values) for values in zip(*told, strict=True))
+        self._add_gradients()
+        self.policy.model.eval()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.trainable(), self.gradient_clip))
+        if not np.isfinite(norm):
+            raise self._broken("gradient norm", norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._step_size()
+        self.optimizer.step()
+        return UpdateStats(total, norm, clipped / tokens, divergence / tokens, entropy / tokens, int(tokens))
+
+    def _backward(self, batches: Sequence[MicroBatch], denominator: float) -> tuple[float, int, float, float, int]:
+        """Adds the gradients of some batches up; returns sums: loss, clipped tokens, divergence, entropy, tokens."""
         total, clipped, divergence, entropy, tokens = 0.0, 0, 0.0, 0.0, 0
         with computing(self.policy, batches):
             for batch in batches:
@@ -149,21 +180,41 @@ class Learner:
                 divergence += float(parts.divergence)
                 entropy += float(entropies.sum())
                 tokens += len(entropies)
-        self.policy.model.eval()
-        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.trainable(), self.gradient_clip))
-        if not np.isfinite(norm):
-            raise self._broken("gradient norm", norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._step_size()
-        self.optimizer.step()
-        return UpdateStats(total, norm, clipped / tokens, divergence / tokens, entropy / tokens, tokens)
+        return total, clipped, divergence, entropy, tokens
 
-    def _batches(self, rows: Sequence[TreeRow]) -> list[MicroBatch]:
+    def _add_gradients(self) -> None:
+        """Gives every process the sum of the gradients; a weight that has none in any of them keeps none."""
+        if self.ranks.count == 1:
+            return
+        weights = self.policy.trainable()
+        told = self.ranks.gather([weight.grad is not None for weight in weights])
+        learning = [weight for weight, has in zip(weights, zip(*told, strict=True), strict=True) if any(has)]
+        for weight in learning:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        self.ranks.add(weight.grad for weight in learning)
+
+    def _share(self, rows: Sequence[TreeRow]) -> list[MicroBatch]:
+        """Returns this process's share of the batches of some rows: the largest first, each to who has least."""
+        batches, count = self._batches(rows, self.micro_tokens), self.ranks.count
+        if count == 1:
+            return batches
+        if len(batches) < 2 * count:  # too few to be dealt out evenly
+            batches = self._batches(rows, max(1, sum(batch.tokens for batch in batches) // count))
+        loads, own = [0] * count, []
+        for batch in sorted(batches, key=lambda batch: -batch.tokens):
+            least = loads.index(min(loads))
+            loads[least] += batch.tokens
+            if least == self.ranks.number:
+                own.append(batch)
+        return own
+
+    def _batches(self, rows: Sequence[TreeRow], micro_tokens: int) -> list[MicroBatch]:
         """Returns the rows as they are computed, packed or not."""
-        plain = by_rows(rows, self.micro_tokens)
+        plain = by_rows(rows, micro_tokens)
         if self._packs is False:
             return plain
-        trees = by_trees(rows, self.micro_tokens, whole=self.ratio == "sequence")
+        trees = by_trees(rows, micro_tokens, whole=self.ratio == "sequence")
         if self.packed == "always":
             return trees or plain
         if not worthwhile(plain, trees):

@@ -13,6 +13,7 @@ from treeroll.predictor.base import Prediction, Predictor
 from treeroll.predictor.beta import BetaPredictor
 from treeroll.predictor.constant import ConstantPredictor
 from treeroll.predictor.costs import DepthCost
+from treeroll.predictor.encoders import Encoder
 from treeroll.predictor.head import HeadPredictor
 from treeroll.predictor.latent import LatentPredictor
 from treeroll.predictor.mlp import MLPPredictor
@@ -78,7 +79,7 @@ def get(
     warmup: int = 128,
     unit: Unit = "rollouts",
     longest: float | None = None,
-    encoder: str = "hidden",
+    encoder: str | Encoder = "hidden",
     model: str = "tiny",
     device: str = "cpu",
     probe: Probe | None = None,
@@ -94,7 +95,7 @@ def get(
       unit: what its costs are counted in, the unit of the budget.
       longest: largest cost that one rollout can have: predicted until costs have been seen. Needed unless the unit is
         rollouts.
-      encoder: what turns a history into numbers; see `treeroll.predictor.encoders`.
+      encoder: what turns a history into numbers, by name or as it is; see `treeroll.predictor.encoders`.
       model: language model that a value LM starts from: the policy's, as a rule.
       device: torch device of an encoder or a value LM.
       probe: what an oracle asks; see `treeroll.predictor.oracle`.

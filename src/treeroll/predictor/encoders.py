@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,8 +20,13 @@ from treeroll.models import check_model
 from treeroll.seeding import generator
 from treeroll.tree import Anchor
 
+States = Callable[[Sequence[NDArray[np.int32]]], NDArray[np.float32]]
+"""Maps K histories to [K, D] the policy's last hidden states at their ends."""
+
 BATCH = 32
 """Texts that are encoded together."""
+STEPS = 4
+"""Steps whose computed states are kept: those that are sampled, learned from, and between the two."""
 LONGEST_TEXT = 16_384
 """Characters that WordLlama reads, the newest ones: it has no limit of its own, but memory has."""
 
@@ -64,23 +69,25 @@ class HiddenEncoder:
 
     A state longer than `size` goes through a fixed Gaussian projection, entries of variance 1/length, which keeps
     distances between histories up to one common factor (Johnson and Lindenstrauss 1984); a shorter one is padded
-    with zeros. NaN where no state was captured.
+    with zeros. Where no state was captured it is computed now, once a step, by `states`; NaN without that.
     """
 
-    def __init__(self, *, size: int = 128, seed: int = 0) -> None:
+    def __init__(self, *, size: int = 128, seed: int = 0, states: States | None = None) -> None:
         """Args:
         size: numbers in a vector, >= 1.
         seed: address of the projection; equal seeds and lengths give equal projections.
+        states: what computes the states that a sampler could not give. What it says of a step's trees is kept for
+          `STEPS` steps, so that a prediction and what is learned from it rest on the same weights.
         """
         self.size = size
-        self._seed = seed
+        self._seed, self._states = seed, states
         self._projections: dict[int, NDArray[np.float64]] = {}
+        self._computed: dict[int, dict[tuple[str, int], NDArray[np.float32]]] = {}  # by step, oldest first
 
     def encode(self, anchors: Sequence[Anchor]) -> NDArray[np.float64]:
         vectors = np.full((len(anchors), self.size), np.nan)
         by_length: dict[int, tuple[list[int], list[NDArray[np.float32]]]] = {}
-        for place, anchor in enumerate(anchors):
-            state = anchor.tree.nodes[anchor.node].hidden
+        for place, state in enumerate(self._given(anchors)):
             if state is not None:
                 places, states = by_length.setdefault(len(state), ([], []))
                 places.append(place)
@@ -93,6 +100,27 @@ class HiddenEncoder:
                 vectors[places] = 0.0
                 vectors[places, :length] = stacked
         return vectors
+
+    def _given(self, anchors: Sequence[Anchor]) -> list[NDArray[np.float32] | None]:
+        """Returns the state at each anchor: captured, or computed; None where it is neither."""
+        captured = [anchor.tree.nodes[anchor.node].hidden for anchor in anchors]
+        if self._states is None or all(state is not None for state in captured):
+            return captured
+        missing = {
+            (anchor.tree.step, anchor.tree.task.id, anchor.node): anchor.token_ids
+            for anchor, state in zip(anchors, captured, strict=True)
+            if state is None and (anchor.tree.task.id, anchor.node) not in self._computed.get(anchor.tree.step, {})
+        }
+        if missing:
+            for (step, task, node), state in zip(missing, self._states(list(missing.values())), strict=True):
+                self._computed.setdefault(step, {})[task, node] = state
+        given: list[NDArray[np.float32] | None] = [
+            self._computed[anchor.tree.step][anchor.tree.task.id, anchor.node] if state is None else state
+            for anchor, state in zip(anchors, captured, strict=True)
+        ]
+        while len(self._computed) > STEPS:
+            del self._computed[next(iter(self._computed))]
+        return given
 
     def _projection(self, length: int) -> NDArray[np.float64]:
         if length not in self._projections:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from treeroll.packing import TreeRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,20 @@ class Turn:
     """Policy updates before the weights that sampled it."""
 
 
+class Weights(Protocol):
+    """The policy, for samplers that keep a copy of its weights; `learner.policy.Policy` is one."""
+
+    @property
+    def rounds(self) -> bool:
+        """Whether it computes in a 16-bit format, so that equal weights give log-probabilities that differ a little."""
+
+    def weights(self) -> Iterator[tuple[str, Any]]:
+        """Yields all weights, as tensors under the names of the model's own checkpoints."""
+
+    def logprobs(self, rows: Sequence[TreeRow], temperature: float) -> tuple[Any, Any]:
+        """Returns [N] the log-probability (and the entropy) at every token of the rows' loss masks, as tensors."""
+
+
 class Sampler(Protocol):
     """Samples turns in batches."""
 
@@ -65,6 +81,9 @@ class Sampler(Protocol):
     """Policy updates before the weights that sample now."""
     context: int
     """Most tokens that a history and its next turn may hold together."""
+    continuous: bool
+    """Whether a request joins the batch that is being decoded, so that `stream` beats waves of `sample`. Where it does
+    not, `stream` returns a `samplers.stream.BatchStream`."""
 
     def plant(self, prompts: Sequence[NDArray[np.int32]]) -> list[Prefix]:
         """Computes prompts without sampling: a `Prefix` each, with its hidden state where there is one."""
@@ -72,9 +91,29 @@ class Sampler(Protocol):
     def sample(self, requests: Sequence[TurnRequest]) -> list[Turn]:
         """Samples one turn for each request, in the order of the requests."""
 
+    def update(self, policy: Weights, version: int) -> None:
+        """Samples with a policy's new weights from now on; forgets what was computed with the old ones.
+
+        Args:
+          policy: the policy; a sampler that shares its model has the weights already.
+          version: policy updates before these weights.
+
+        Raises:
+          SamplerError: it cannot be seen that the new weights sample.
+        """
+
+    def stream(self) -> Stream:
+        """Returns a new stream of turns, to be closed by whoever asked for it; one at a time."""
+
 
 class Stream(Protocol):
-    """Turns in flight: requests go in at any time, and each turn comes out when it is done, in any order."""
+    """Turns in flight: requests go in at any time, and each turn comes out when it is done, in any order.
+
+    One thread uses it. Weights change between two streams, never during one.
+    """
+
+    capacity: int | None
+    """Most turns that are decoded together; None where that is not known."""
 
     def submit(self, tickets: Sequence[int], requests: Sequence[TurnRequest]) -> None:
         """Starts requests; a ticket, unlike any other in flight, names each one. Returns at once."""

@@ -8,6 +8,7 @@ computed them, and nothing is computed twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,12 +19,15 @@ from numpy.typing import NDArray
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from treeroll.errors import SamplerError
-from treeroll.samplers.base import Prefix, Turn, TurnRequest
+from treeroll.samplers.base import Prefix, Turn, TurnRequest, Weights
+from treeroll.samplers.stream import BatchStream
 
 SHARED_AT_LEAST = 16
 """Prompts that start with this many common tokens have them computed once."""
 BATCH_BYTES = 2**31
 """Most memory of the keys and values of one batch; with long histories fewer rows are decoded together."""
+SCRATCH_BYTES = 2**28
+"""Largest batch whose memory is kept for the next: fresh memory costs a small model more than its attention does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +98,8 @@ class LocalSampler:
       SamplerError: the model's attention is not plain and full, so kept keys could not be laid side by side.
     """
 
+    continuous = False
+
     def __init__(
         self, model: Any, *, stop_ids: frozenset[int], temperature: float = 1.0, batch: int = 256, context: int
     ) -> None:
@@ -114,6 +120,7 @@ class LocalSampler:
         self._heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         self._width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._layers = config.num_hidden_layers
+        self._scratch: torch.Tensor | None = None
         self._check_head()
 
     @torch.inference_mode()
@@ -135,6 +142,13 @@ class LocalSampler:
     def sample(self, requests: Sequence[TurnRequest]) -> list[Turn]:
         """Samples one turn for each request, in batches of `batch` rows."""
         return list(self._in_batches(requests))
+
+    def update(self, policy: Weights, version: int) -> None:
+        """Takes the version; the model is the policy's own."""
+        self.version = version
+
+    def stream(self) -> BatchStream:
+        return BatchStream(self, self.batch)
 
     def _in_batches(self, requests: Sequence[TurnRequest]) -> Iterator[Turn]:
         start = 0
@@ -160,7 +174,25 @@ class LocalSampler:
         self.model.eval()
         batch = _Batch(self, requests)
         batch.compute_new()
-        return batch.decode()
+        turns = batch.decode()
+        self.give_back(batch.memory)
+        return turns
+
+    def borrow(self, numbers: int) -> torch.Tensor:
+        """Returns memory that starts with so many zeros; what was not given back is never lent twice."""
+        memory, self._scratch = self._scratch, None
+        dtype, device = self.model.dtype, self.model.device
+        if memory is None or len(memory) < numbers or (memory.dtype, memory.device) != (dtype, device):
+            # Histories grow: the next batch will want more.
+            roomy = max(numbers, min(2 * numbers, SCRATCH_BYTES // dtype.itemsize))
+            return torch.zeros(roomy, dtype=dtype, device=device)
+        memory[:numbers].zero_()
+        return memory
+
+    def give_back(self, memory: torch.Tensor) -> None:
+        """Takes memory back for the next batch, unless it is so much that it had better be free."""
+        if memory.nbytes <= SCRATCH_BYTES:
+            self._scratch = memory
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Returns [B, V] float32 logits of last hidden states [B, E]."""
@@ -189,7 +221,7 @@ class _Batch:
 
     def __init__(self, sampler: LocalSampler, requests: Sequence[TurnRequest]) -> None:
         self.sampler, self.requests = sampler, requests
-        self.device, dtype = sampler.model.device, sampler.model.dtype
+        self.device = sampler.model.device
         self.past = [len(request.prefix.token_ids) for request in requests]
         self.new = [len(request.token_ids) for request in requests]
         self.steps = max(request.max_tokens for request in requests)
@@ -197,14 +229,13 @@ class _Batch:
         columns = self.past_columns + self.new_columns + self.steps
         # Zeros, not empty memory: a NaN left in a masked column would still turn the attention's sum into NaN.
         shape = (sampler._layers, 2, len(requests), sampler._heads, columns, sampler._width)
-        self.buffer = torch.zeros(shape, dtype=dtype, device=self.device)
+        self.memory = sampler.borrow(math.prod(shape))
+        self.buffer = self.memory[: math.prod(shape)].view(shape)
         self.seen = torch.zeros(len(requests), columns, dtype=torch.bool, device=self.device)
         for row, request in enumerate(requests):
             if request.prefix.kept is not None:
-                start = 0
-                for block in request.prefix.kept.chain():
-                    self.buffer[:, :, row, :, start : block.length] = block.values
-                    start = block.length
+                values = [block.values for block in request.prefix.kept.chain()]
+                self.buffer[:, :, row, :, : self.past[row]] = torch.cat(values, dim=3)
             self.seen[row, : self.past[row]] = True
             self.seen[row, self.past_columns : self.past_columns + self.new[row]] = True
         self.lengths = torch.tensor([past + new for past, new in zip(self.past, self.new, strict=True)])
@@ -225,7 +256,6 @@ class _Batch:
 
     def compute_new(self) -> None:
         """Computes the request tokens and cuts them out as blocks: the prefixes from which the turns start."""
-        hidden = None
         if self.new_columns:
             ids = torch.zeros(len(self.requests), self.new_columns, dtype=torch.long)
             for row, request in enumerate(self.requests):
@@ -237,21 +267,19 @@ class _Batch:
             past = self.seen[:, None, : self.past_columns].expand(-1, self.new_columns, -1)
             mask = torch.cat([past, causal], dim=2)[:, None]
             hidden = self._forward(ids, positions, mask, self.past_columns)
+            ends = torch.tensor(self.new, device=self.device).clamp(min=1) - 1
+            last = hidden[torch.arange(len(self.new), device=self.device), ends]
+            told = last.float().cpu().numpy()
         for row, request in enumerate(self.requests):
-            self.prefixes.append(self._prefix(row, request, hidden))
-
-    def _prefix(self, row: int, request: TurnRequest, hidden: torch.Tensor | None) -> Prefix:
-        if not self.new[row]:
-            if request.prefix.hidden is None:
+            if self.new[row]:
+                columns = slice(self.past_columns, self.past_columns + self.new[row])
+                block = self._cut(row, columns, request.prefix.kept, last[row])
+                history = np.concatenate([request.prefix.token_ids, request.token_ids])
+                self.prefixes.append(Prefix(history, told[row], block))
+            elif request.prefix.hidden is None:
                 raise SamplerError("a turn must start from a computed history: no tokens are new and none were kept")
-            return request.prefix
-        if hidden is None:
-            raise AssertionError("new tokens were not computed")
-        last = hidden[row, self.new[row] - 1].clone()
-        columns = slice(self.past_columns, self.past_columns + self.new[row])
-        block = self._cut(row, columns, request.prefix.kept, last)
-        ids = np.concatenate([request.prefix.token_ids, request.token_ids])
-        return Prefix(ids, last.float().cpu().numpy(), block)
+            else:
+                self.prefixes.append(request.prefix)
 
     def _cut(self, row: int, columns: slice, before: _Block | None, hidden: torch.Tensor | None) -> _Block:
         values = self.buffer[:, :, row, :, columns].clone()
@@ -271,10 +299,10 @@ class _Batch:
         rows = [row for row, limit in enumerate(limits) if limit]
         open_rows = set(rows)
         hidden = torch.stack([prefix.kept.hidden for prefix in self.prefixes])
-        if len(rows) < len(self.requests):
-            self._keep(rows)
-            hidden = hidden[rows]
         start = self.past_columns + self.new_columns
+        if len(rows) < len(self.requests):
+            self._keep(rows, start)
+            hidden = hidden[rows]
         for step in range(self.steps):
             if not open_rows:
                 break
@@ -292,7 +320,7 @@ class _Batch:
                 break
             if 2 * len(open_rows) <= len(rows):
                 places = [place for place, row in enumerate(rows) if row in open_rows]
-                self._keep(places)
+                self._keep(places, start + step)
                 ids, rows = ids[places], [rows[place] for place in places]
             self.seen[:, start + step] = True
             positions = self.lengths[rows, None] + step
@@ -300,8 +328,12 @@ class _Batch:
             hidden = self._forward(ids[:, None], positions, mask, start + step)[:, -1]
         return [self._turn(row, tokens[row], logprobs[row], ahead[row]) for row in range(len(self.requests))]
 
-    def _keep(self, places: list[int]) -> None:
-        self.buffer, self.seen = self.buffer[:, :, places], self.seen[places]
+    def _keep(self, places: list[int], filled: int) -> None:
+        """Moves the rows at `places`, which ascend, to the front, and leaves the others."""
+        for row, place in enumerate(places):
+            if row != place:
+                self.buffer[:, :, row, :, :filled] = self.buffer[:, :, place, :, :filled]
+        self.buffer, self.seen = self.buffer[:, :, : len(places)], self.seen[places]
 
     def _turn(self, row: int, tokens: list[int], logprobs: list[float], ahead: _Block | None) -> Turn:
         prefix = self.prefixes[row]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll.samplers.base import Prefix, Turn, TurnRequest
+from treeroll.samplers.base import Prefix, Turn, TurnRequest, Weights
+from treeroll.samplers.stream import BatchStream
 from treeroll.seeding import generator
 
 STOP = 0
@@ -21,6 +22,8 @@ class ScriptedSampler:
       words: the vocabulary; index 0 is the stop word.
     """
 
+    continuous = False
+
     def __init__(self, policy: Callable[[list[str], np.random.Generator], list[str]], words: Sequence[str]) -> None:
         self.policy = policy
         self.words = list(words)
@@ -32,6 +35,12 @@ class ScriptedSampler:
 
     def sample(self, requests: Sequence[TurnRequest]) -> list[Turn]:
         return [self._sample(request) for request in requests]
+
+    def update(self, policy: Weights, version: int) -> None:
+        self.version = version
+
+    def stream(self) -> BatchStream:
+        return BatchStream(self)
 
     def _sample(self, request: TurnRequest) -> Turn:
         history = np.concatenate([request.prefix.token_ids, request.token_ids])

@@ -29,7 +29,7 @@ last), `checked`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -145,36 +145,38 @@ class CompactEnv:
         if words and words[-1] == STOP:
             words.pop()
         text = self._hear(moment, words)
-        moment = self._moment = replace(self._take(moment, words), turn=moment.turn + 1)
+        moment = self._moment = self._take(moment, words)
         right = str(moment.task.data["answer"])
         if moment.answer is not None and not moment.unread:
             return Done(float(moment.answer == right), f"the answer is {right}")
         return Observation(text)
 
     def _take(self, moment: Moment, words: list[str]) -> Moment:
-        """Returns the moment after a turn, but for its number: what was read and answered."""
+        """Returns the moment after a turn."""
+        task, read, taken = moment.task, moment.read, moment.answer
         match words:
             case [_, "lookup", place, about] if about == ABOUT and place in self._facts.relations_of:
-                return replace(moment, read=moment.read + 1)
-            case [_, "answer", answer] if moment.answer is None:
-                data = moment.task.data
-                return moment if data.get("checked") and answer != data["answer"] else replace(moment, answer=answer)
-        return moment
+                read += 1
+            case [_, "answer", answer] if taken is None:
+                taken = None if task.data.get("checked") and answer != task.data["answer"] else answer
+        return Moment(task, moment.turn + 1, read, taken)
 
     def _hear(self, moment: Moment, words: list[str]) -> str:
         """Returns the observation of a turn, should the episode go on."""
-        draw = generator(0, "atlas compact", moment.task.id, moment.turn, *words)
         match words:
             case [_, "answer", answer]:
                 data = moment.task.data
                 return _observe(["none"] if data.get("checked") and answer != data["answer"] else [], [])
             case [_, "lookup", place, about] if about == ABOUT and place in self._facts.relations_of:
-                names = self._facts.relations_of[place]
+                names, draw = self._facts.relations_of[place], self._draw(moment, words)
                 name = names[draw.integers(len(names))]
                 return _observe([], [(name, self._facts.values[name][place])])
             case [_, tool, entity, relation] if tool in TOOLS:
-                return self._answer(draw, tool, entity, relation)
+                return self._answer(self._draw(moment, words), tool, entity, relation)
         return ERROR
+
+    def _draw(self, moment: Moment, words: list[str]) -> np.random.Generator:
+        return generator(0, "atlas compact", moment.task.id, moment.turn, *words)
 
     def _current(self) -> Moment:
         if self._moment is None:

@@ -46,7 +46,9 @@ class Setting:
         """
         found: dict[str, Any] = {"checked": True} if self.checked else {}
         if self.places:
-            free = [entity for entity in entities if entity not in question.chain]
+            free = [*entities]
+            for entity in set(question.chain).intersection(entities):
+                free.remove(entity)
             start = [question.start] if self.when == "first" else []
             drawn = generator(0, "atlas places", name).choice(len(free), self.places - len(start), replace=False)
             found |= {"places": [*(free[place] for place in drawn), *start], "when": self.when}

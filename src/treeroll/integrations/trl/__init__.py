@@ -19,6 +19,8 @@ The files, in the order in which a generation passes through them:
     report      metrics and the table of completions
     batch       from trees and credit to the tensors that TRL's loss takes
     state       what a checkpoint needs beside TRL's own
+
+`asynchronous` has the same for TRL's experimental AsyncGRPOTrainer.
 """
 
 from treeroll.errors import require

@@ -13,7 +13,7 @@ from treeroll import credit, metrics, predictor
 from treeroll.allocation.base import Allocation
 from treeroll.budget import Spent
 from treeroll.credit.base import Credit
-from treeroll.engine import Engine
+from treeroll.engine import Engine, Playing
 from treeroll.envs.base import World
 from treeroll.errors import TrainingError
 from treeroll.integrations.trl.episode import Episode
@@ -76,7 +76,8 @@ class Grove:
             tool_workers=options.tool_workers,
             tool_seconds=options.tool_seconds,
         )
-        self.engine = Engine(world, sampler, dialogue, seed=seed, forks=plan.method.branches)
+        playing: Playing = "stream" if sampler.continuous else "waves"
+        self.engine = Engine(world, sampler, dialogue, seed=seed, forks=plan.method.branches, playing=playing)
         self.examiner = Engine(world, sampler, dialogue, seed=derive(seed, "evaluate"), forks=False)
         self.predictor = predictor.get(
             plan.predictor,

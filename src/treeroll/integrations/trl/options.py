@@ -97,7 +97,7 @@ def check_arguments(args: Any, rollout_func: Any, train_dataset: Any, reward_fun
     if train_dataset is None:
         wrong.append("no train_dataset: the rollouts of a tree need the same task; give the data set a row for each")
     for reward in reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]:
-        if reward is not None and not _is_function(reward):
+        if reward is not None and not is_function(reward):
             wrong.append(f"the reward model {reward!r:.60}: wrap it in a function of prompts and completions")
     if wrong:
         raise ConfigError("TreeGRPOTrainer cannot work with these settings:\n- " + "\n- ".join(wrong))
@@ -159,7 +159,19 @@ def _of_generation(args: Any) -> list[str]:
 
 
 def plan(options: TreeOptions, args: Any) -> Plan:
-    """Returns the options resolved against TRL's sizes.
+    """Returns the options resolved against TRL's sizes; errors as in `planned`."""
+    budget = args.per_device_train_batch_size * args.steps_per_generation
+    return planned(options, budget, args.num_generations, "per_device_train_batch_size * steps_per_generation")
+
+
+def planned(options: TreeOptions, budget: int, group: int, named: str) -> Plan:
+    """Returns the options resolved.
+
+    Args:
+      options: what was said about the trees.
+      budget: rollouts of one forest.
+      group: num_generations.
+      named: what sets the budget, for errors.
 
     Raises:
       ConfigError: an unknown name, or a budget that does not pay for a group.
@@ -171,12 +183,10 @@ def plan(options: TreeOptions, args: Any) -> Plan:
             f"method {method.name!r} sets {', '.join(foreign)}, which TRL's loss does not have. Use another method, or "
             "treeroll train"
         )
-    budget = args.per_device_train_batch_size * args.steps_per_generation
-    group = args.num_generations
     if budget % group:
         raise ConfigError(
-            f"a rank has per_device_train_batch_size * steps_per_generation = {budget} rollouts, which is no multiple "
-            f"of num_generations={group}. Trees belong to one rank: make it one"
+            f"a rank has {named} = {budget} rollouts, which is no multiple of num_generations={group}. Trees belong to "
+            "one rank: make it one"
         )
     rounds = _rounds(method, options.rounds, group)
     continuations = method.continuations if options.continuations is None else options.continuations
@@ -186,7 +196,7 @@ def plan(options: TreeOptions, args: Any) -> Plan:
     if budget < least:
         raise ConfigError(
             f"{budget} rollouts of a rank do not pay for one group of {rounds.group} and its continuations: "
-            f"{least} do. Raise per_device_train_batch_size or steps_per_generation, or lower rounds['group']"
+            f"{least} do. Raise {named}, or lower rounds['group']"
         )
     pool = budget // group
     if pool < bare // rounds.group:
@@ -216,6 +226,6 @@ def _continues(method: Method) -> str:
     return "needs 0 or more" if method.branches else "has no continuations"
 
 
-def _is_function(reward: Any) -> bool:
+def is_function(reward: Any) -> bool:
     """Returns whether a reward is a function; a model is called, too, but takes tensors."""
     return callable(reward) and not hasattr(reward, "forward")

@@ -68,6 +68,12 @@ def write(trainer: Any, generation: Generation, mode: str, calls: tuple[int, int
     _tabulate(trainer, leaves)
 
 
+def summary(trainer: Any, generation: Generation) -> dict[str, float]:
+    """Returns the outcomes and lengths of one process's generation, under TRL's names for them."""
+    leaves = [leaf for place in range(len(generation.forest)) for leaf in _leaves(trainer, generation, place)]
+    return {**_outcomes(trainer, leaves), **_lengths(leaves)}
+
+
 def tell(note: str) -> None:
     """Says something once happened, on the rank where it did."""
     _log.warning(note, main_process_only=False)

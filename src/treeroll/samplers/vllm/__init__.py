@@ -1,0 +1,8 @@
+"""Turns sampled by vLLM: its engine in this process (`colocated`), or an OpenAI-compatible server (`server`).
+
+terms       what is asked of vLLM for a turn, and how its answer becomes one
+witness     whether its weights are the learner's: log-probabilities of a few fixed tokens, at every update
+colocated   `ColocatedSampler`
+server      `ServerSampler`; http, flight and files are its requests, its turns in flight, its new weights
+worker      what a server's workers do at an update
+"""
