@@ -31,7 +31,8 @@ from treeroll.config import Config
 from treeroll.predictor import Prediction, Predictor
 from treeroll.sinks import read_json
 from treeroll.step import train_step
-from treeroll.tree import Anchor, RolloutTree, load_trees, save_trees
+from treeroll.tree import Anchor, RolloutTree
+from treeroll.treefile import load_trees, save_trees
 
 TABLE = Path(__file__).parents[1] / "docs" / "tables" / "predictor.md"
 BUCKETS = (0, 1000, 2000, 5000)

@@ -17,7 +17,7 @@ from treeroll.errors import ConfigError, SamplerError, TrainingError
 from treeroll.learner.twin import follow, twin
 from treeroll.metrics import TIMES
 from treeroll.sinks import read_metrics, tree_steps
-from treeroll.tree import load_trees
+from treeroll.treefile import load_trees
 
 SMALL = {"sampling__staleness": 1, "steps": 4, "budget__rollouts": 16, "evaluation__tasks": 2}
 

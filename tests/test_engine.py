@@ -8,7 +8,8 @@ from treeroll.allocation.base import Allocation
 from treeroll.engine import Engine
 from treeroll.errors import SamplerError
 from treeroll.samplers.scripted import ScriptedSampler
-from treeroll.tree import Anchor, RolloutTree, tree_to_json
+from treeroll.tree import Anchor, RolloutTree
+from treeroll.treefile import tree_to_json
 
 pytestmark = pytest.mark.usefixtures("either_way")
 

@@ -16,7 +16,8 @@ from treeroll.predictor import ConstantPredictor
 from treeroll.predictor.costs import DepthCost
 from treeroll.rounds import Rounds
 from treeroll.samplers.scripted import ScriptedSampler
-from treeroll.tree import Anchor, RolloutTree, tree_to_json
+from treeroll.tree import Anchor, RolloutTree
+from treeroll.treefile import tree_to_json
 
 pytestmark = pytest.mark.usefixtures("either_way")
 

@@ -15,7 +15,8 @@ from treeroll.errors import SamplerError
 from treeroll.samplers.base import Turn, TurnRequest
 from treeroll.samplers.scripted import ScriptedSampler
 from treeroll.samplers.stream import BatchStream
-from treeroll.tree import Anchor, RolloutTree, tree_to_json
+from treeroll.tree import Anchor, RolloutTree
+from treeroll.treefile import tree_to_json
 
 
 class DrawnStream:

@@ -9,7 +9,8 @@ from handmade import flat
 from treeroll import metrics
 from treeroll.engine.flight import Meter
 from treeroll.errors import DataError
-from treeroll.tree import Anchor, tree_from_json, tree_to_json
+from treeroll.tree import Anchor
+from treeroll.treefile import tree_from_json, tree_to_json
 
 
 def test_busy_shares_and_means_by_hand():

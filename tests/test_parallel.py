@@ -19,7 +19,7 @@ from treeroll.learner.update import Learner
 from treeroll.metrics import TIMES
 from treeroll.ranks import Ranks
 from treeroll.sinks import trees_file
-from treeroll.tree import load_trees
+from treeroll.treefile import load_trees
 from treeroll.warmup import build as words
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -23,7 +23,7 @@ from treeroll.learner.update import Learner, UpdateStats
 from treeroll.metrics import TIMES
 from treeroll.predictor import HeadPredictor
 from treeroll.sinks import RunFolder, read_metrics, tree_steps
-from treeroll.tree import load_trees
+from treeroll.treefile import load_trees
 
 STEPS = 4
 

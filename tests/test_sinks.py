@@ -6,7 +6,8 @@ import pytest
 
 from treeroll.errors import ConfigError, DataError
 from treeroll.sinks import RunFolder, provenance, read_metrics, scan_metrics, tree_steps, trees_file
-from treeroll.tree import Node, RolloutTree, Task, load_trees
+from treeroll.tree import Node, RolloutTree, Task
+from treeroll.treefile import load_trees
 
 
 @pytest.fixture

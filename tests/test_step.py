@@ -11,7 +11,8 @@ from treeroll.build import build
 from treeroll.config import Config
 from treeroll.report.advantages import recompute, rule
 from treeroll.step import train_step
-from treeroll.tree import Anchor, load_trees, save_trees
+from treeroll.tree import Anchor
+from treeroll.treefile import load_trees, save_trees
 
 STEPS = 3
 """Enough for the predictor: its warm-up ends within the first two steps."""

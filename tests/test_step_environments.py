@@ -10,7 +10,7 @@ from treeroll.config import Config
 from treeroll.envs.base import Observation
 from treeroll.sinks import read_metrics
 from treeroll.step import train_step
-from treeroll.tree import tree_to_json
+from treeroll.treefile import tree_to_json
 
 SMALL = ["method=tree-random", "budget.rollouts=32", "budget.pool=16", "budget.group=4", "evaluation.tasks=1"]
 

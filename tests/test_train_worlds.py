@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import tiny
-from treeroll.tree import load_trees
+from treeroll.treefile import load_trees
 
 STOP = "<|end|>"
 

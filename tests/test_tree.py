@@ -11,18 +11,8 @@ from hypothesis import strategies as st
 
 from handmade import bare, fork, plant
 from treeroll.errors import DataError
-from treeroll.tree import (
-    ROOT,
-    Node,
-    Origin,
-    RolloutTree,
-    Task,
-    load_trees,
-    save_trees,
-    scan_trees,
-    tree_from_json,
-    tree_to_json,
-)
+from treeroll.tree import ROOT, Node, Origin, RolloutTree, Task
+from treeroll.treefile import load_trees, save_trees, scan_trees, tree_from_json, tree_to_json
 
 
 def example():

@@ -10,7 +10,8 @@ from treeroll.credit import Credit
 from treeroll.errors import TreerollError
 from treeroll.packing import TreeRow
 from treeroll.predictor import Prediction, Predictor
-from treeroll.tree import Anchor, Node, Origin, RolloutTree, Task, iter_trees, load_trees, save_trees
+from treeroll.tree import Anchor, Node, Origin, RolloutTree, Task
+from treeroll.treefile import iter_trees, load_trees, save_trees
 
 __version__ = "0.1.0"
 

@@ -24,7 +24,8 @@ from typing import Any
 
 from treeroll.errors import ConfigError, DataError
 from treeroll.metrics import jsonable
-from treeroll.tree import RolloutTree, save_trees
+from treeroll.tree import RolloutTree
+from treeroll.treefile import save_trees
 
 CONFIG, ABOUT, METRICS, TREES, CHECKPOINTS = "config.json", "run.json", "metrics.jsonl", "trees", "checkpoints"
 _TREE_FILE = re.compile(r"step-(\d+)\.jsonl\.gz")

@@ -15,7 +15,8 @@ from treeroll.comparison.replay_page import page
 from treeroll.config import Config
 from treeroll.errors import DataError
 from treeroll.sinks import RunFolder
-from treeroll.tree import Task, save_trees
+from treeroll.tree import Task
+from treeroll.treefile import save_trees
 
 UNIFORM = "grpo:budget.group=2,pcl:budget.group=2"
 

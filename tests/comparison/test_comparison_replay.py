@@ -12,7 +12,8 @@ from treeroll.comparison.forests import Record, forests, prefix_view, recorded_r
 from treeroll.comparison.replay import Tally, best, flip_share, judge_prefixes, judge_roots, mixed_share
 from treeroll.errors import DataError
 from treeroll.predictor import ConstantPredictor, Prediction
-from treeroll.tree import Task, save_trees
+from treeroll.tree import Task
+from treeroll.treefile import save_trees
 
 
 @dataclass

@@ -8,7 +8,8 @@ from handmade import bare, fork, plant
 from treeroll.report import calibration, figures
 from treeroll.report.calibration import Calibration, bins
 from treeroll.scoring import scored_outcomes
-from treeroll.tree import Anchor, RolloutTree, load_trees, save_trees
+from treeroll.tree import Anchor, RolloutTree
+from treeroll.treefile import load_trees, save_trees
 
 
 def test_pairs_of_a_tree_by_hand(mixed_tree):

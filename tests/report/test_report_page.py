@@ -13,7 +13,8 @@ from outline import HOSTILE, outline
 from treeroll.errors import DataError
 from treeroll.report import write_report
 from treeroll.sinks import RunFolder
-from treeroll.tree import Task, tree_to_json
+from treeroll.tree import Task
+from treeroll.treefile import tree_to_json
 
 
 def test_a_report_is_one_self_contained_page(run_dir):

@@ -14,7 +14,8 @@ from treeroll.report.viewer import bundle, script_policy, section
 from treeroll.report.viewer.records import LONGEST, readable, tree_record
 from treeroll.report.viewer.steps import encode, pack_steps, spread
 from treeroll.sinks import RunFolder
-from treeroll.tree import Origin, RolloutTree, Task, tree_to_json
+from treeroll.tree import Origin, RolloutTree, Task
+from treeroll.treefile import tree_to_json
 
 GROUP = rule({"learner": {"credit": "group-unscaled"}})
 

@@ -9,7 +9,8 @@ from tabular.forests import Forester
 from tabular.plans import allocated, by_outcome
 from treeroll import backup
 from treeroll.allocation import RandomPrefixes, TracePrefixes
-from treeroll.tree import Anchor, tree_from_json, tree_to_json
+from treeroll.tree import Anchor
+from treeroll.treefile import tree_from_json, tree_to_json
 
 
 def test_sampled_trees():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from treeroll import backup, sinks
 from treeroll.errors import DataError
-from treeroll.tree import ROOT, Anchor, RolloutTree, scan_trees
+from treeroll.tree import ROOT, Anchor, RolloutTree
+from treeroll.treefile import scan_trees
 
 
 @dataclass(frozen=True, eq=False)

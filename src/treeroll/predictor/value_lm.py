@@ -18,7 +18,8 @@ from treeroll.predictor.costs import DepthCost
 from treeroll.predictor.samples import observed
 from treeroll.predictor.skill import TrackRecord
 from treeroll.predictor.strength import Strength
-from treeroll.tree import Anchor, RolloutTree, tree_from_json, tree_to_json
+from treeroll.tree import Anchor, RolloutTree
+from treeroll.treefile import tree_from_json, tree_to_json
 
 EDGE = 1e-3
 """Predictions stay this far from 0 and 1."""

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from treeroll import sinks
 from treeroll.contrast import expected_flip_probability, repeat_posterior
 from treeroll.errors import AllocationError, DataError
-from treeroll.tree import Origin, RolloutTree, scan_trees
+from treeroll.tree import Origin, RolloutTree
+from treeroll.treefile import scan_trees
 
 MOST_STEPS = 100
 """Saved steps that the report of one run reads: some seconds."""

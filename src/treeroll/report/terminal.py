@@ -9,7 +9,8 @@ from treeroll import sinks
 from treeroll.errors import DataError, did_you_mean, require
 from treeroll.report.advantages import recompute, rule
 from treeroll.report.drawing import draw, one_line
-from treeroll.tree import RolloutTree, scan_trees
+from treeroll.tree import RolloutTree
+from treeroll.treefile import scan_trees
 
 PLAIN_WIDTH = 100
 """Characters a line where the output is a file or a pipe."""

@@ -14,7 +14,7 @@ from treeroll import sinks
 from treeroll.errors import DataError
 from treeroll.report.advantages import Rule, recompute
 from treeroll.report.viewer.records import tree_record
-from treeroll.tree import scan_trees
+from treeroll.treefile import scan_trees
 
 TRIES = 3
 """Steps that may turn out too large before the page counts as full; a smaller one may still fit after the first."""
