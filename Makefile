@@ -19,7 +19,7 @@ STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-smollm2 compare compare-rivals bench-paper test test-vllm check warmup clean
-.PHONY: bench-sampling bench-profile bench-packing bench-gpu bench-forking bench-retrieval bench-start bench-solvers bench-predictor bench-estimators bench-asynchronous
+.PHONY: bench-sampling bench-profile bench-packing bench-gpu bench-forking bench-retrieval bench-start bench-solvers bench-predictor bench-estimators bench-mending bench-asynchronous
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,9 @@ bench-packing: $(READY)  ## time an update on packed trees against one on rows, 
 
 bench-start: $(READY)  ## success and effective ratio of the packaged model before any training
 	$(BIN)/python benchmarks/start.py
+
+bench-mending: $(READY)  ## what continuations teach where answers can be mended; about 30 minutes
+	$(BIN)/python benchmarks/mending.py
 
 bench-asynchronous: $(READY)  ## waves against a stream with slow tools; staleness 0 against 1
 	$(BIN)/python benchmarks/asynchronous.py tools

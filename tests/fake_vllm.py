@@ -75,6 +75,8 @@ class FakeServer:
         self.vocabulary = model.size
         self.faults: deque[Any] = deque()
         """What becomes of the next completions: a status, "drop", a number of seconds, or a function of the reply."""
+        self.lost = 0
+        """How many of the next requests to score tokens lose their connection."""
         self.asked: list[tuple[str, Any]] = []
         """Paths and bodies of all requests."""
         self.mark, self.cached = "default", set()
@@ -117,8 +119,12 @@ class FakeServer:
         if folder is None or (method == "treeroll_load" and not self.worker):
             return 500, f"no method {method}"
         given = body[folder]
+        try:
+            found = dict(files(Path(given[0] if folder == "args" else given["weights_path"])))
+        except FileNotFoundError as error:
+            return 500, str(error)
         if not self.deaf:
-            self.model.load(dict(files(Path(given[0] if folder == "args" else given["weights_path"]))))
+            self.model.load(found)
         return {"results": [None]}
 
     def _complete(self, body: Any) -> Any:
@@ -178,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
             fake.asked.append((path, body))
             sampling = path == "/v1/completions" and "seed" in body
             fault = fake.faults.popleft() if sampling and fake.faults else None
+            if fake.lost and path == "/v1/completions" and "prompt_logprobs" in body:
+                fake.lost, fault = fake.lost - 1, "drop"
         if fault == "drop":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)

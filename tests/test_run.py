@@ -15,6 +15,7 @@ from treeroll import cli, credit, methods, packing, run
 from treeroll.budget import Spent
 from treeroll.build import build
 from treeroll.config import Config
+from treeroll.errors import SamplerError
 from treeroll.learner import update
 from treeroll.learner.checkpoint import read_predictor
 from treeroll.learner.loss import LossParts
@@ -22,6 +23,7 @@ from treeroll.learner.policy import load_policy
 from treeroll.learner.update import Learner, UpdateStats
 from treeroll.metrics import TIMES
 from treeroll.predictor import HeadPredictor
+from treeroll.samplers.local import LocalSampler
 from treeroll.sinks import RunFolder, read_metrics, tree_steps
 from treeroll.treefile import load_trees
 
@@ -326,6 +328,49 @@ def test_options_of_the_optimizer_may_change(small, tmp_path):
 
 
 # Trouble ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_new_weights_that_do_not_arrive_cost_no_update_twice(small, tmp_path, monkeypatch, capsys, staleness):
+    arrive = LocalSampler.update
+
+    def lost(self, policy, version):
+        if version == 2:
+            raise SamplerError("the server does not take weights")
+        arrive(self, policy, version)
+
+    monkeypatch.setattr(LocalSampler, "update", lost)
+    assert cli.main(small(steps=STEPS, out=tmp_path / "run", sampling__staleness=staleness)) == 2
+    assert "does not take weights. Kept: 2 steps" in capsys.readouterr().err
+    monkeypatch.setattr(LocalSampler, "update", arrive)
+    tiny.printed(["train", "--resume", str(tmp_path / "run")])
+    assert [(one["step"], one["policy_version"]) for one in metrics(tmp_path / "run")] == [(n, n) for n in range(5)]
+
+
+@pytest.mark.parametrize("at", [2, 4])
+def test_an_evaluation_that_fails_is_made_on_resume(straight, small, tmp_path, capsys, at):
+    """Nothing is lost or paid twice: the run ends as the one that nothing stopped."""
+    healthy, asked = run.evaluate, []
+
+    def fails(parts, *given):
+        asked.append(parts.policy.version)
+        if asked[-1] == at:
+            raise SamplerError("the server is gone")
+        return healthy(parts, *given)
+
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "evaluate", fails)
+        assert cli.main(small(steps=STEPS, report="true", out=out)) == 2
+    assert f"the server is gone. Kept: {at} steps in {out}" in capsys.readouterr().err
+    assert [record["step"] for record in metrics(out)] == list(range(at))
+    tiny.printed(["train", "--resume", str(out)])
+    tiny.printed(["train", "--resume", str(out)])  # and not once more
+    assert metrics(out) == metrics(straight)
+    assert weights(out) == weights(straight)
+    for step in range(1, STEPS + 1):
+        name = f"trees/step-{step:04d}.jsonl.gz"
+        assert (out / name).read_bytes() == (straight / name).read_bytes()
 
 
 def test_a_nan_in_the_loss_keeps_what_was_trained_so_far(straight, small, tmp_path, capsys, monkeypatch):

@@ -13,6 +13,7 @@ which depends on the clock. The predictor lives with the sampling: it has learne
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from typing import Any, Protocol
 from treeroll.build import Parts
 from treeroll.clock import Clock
 from treeroll.engine import Cancelled
+from treeroll.errors import TreerollError
 from treeroll.learner.twin import follow
 from treeroll.step import Harvest, evaluate, learn_step, sample_step
 from treeroll.tree import RolloutTree
@@ -79,6 +81,7 @@ class Ahead:
         self._next, self._resting = done + 1, True
         self._learning = self._held = self._closed = self._ended = False
         self._error: BaseException | None = None
+        self._failed: TreerollError | None = None
         self._predictor: dict[str, Any] = parts.predictor.state_dict()
         self._seconds: dict[str, dict[str, float]] = {}
         self._thread = threading.Thread(target=self._sample, args=(carried,), name="treeroll sampling", daemon=True)
@@ -89,6 +92,9 @@ class Ahead:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._break_off()
+
+    def _break_off(self) -> None:
         """Breaks off the step that is being sampled; what it has spent stays charged."""
         with self._changed:
             self._closed = True
@@ -96,12 +102,17 @@ class Ahead:
         self.parts.engine.cancel()
         if self._thread.ident is not None:
             self._thread.join()
+        atexit.unregister(self._break_off)
 
     def step(self) -> tuple[dict[str, Any], list[RolloutTree]]:
+        if self._failed is not None:
+            raise self._failed
         with self.parts.clock.phase("await_sample"), self._changed:
             if self._thread.ident is None:
                 self._let_go()
                 self._thread.start()
+                # Left alive by one Ctrl-C too many, a thread that is inside torch when Python ends aborts the process.
+                atexit.register(self._break_off)
             self._changed.wait_for(lambda: self._queue or self._ended)
             if not self._queue:
                 raise self._error or RuntimeError("all steps of this run have been sampled")
@@ -113,10 +124,13 @@ class Ahead:
         finally:
             with self._changed:
                 self._learning = False
-        with self._changed:
-            self._let_go()
         self.carried, self._predictor = sampled.harvest.left, sampled.predictor
-        self._seconds = _sum(self._seconds, sampled.seconds)
+        self._seconds = added(self._seconds, sampled.seconds)
+        with self._changed:
+            try:
+                self._let_go()
+            except TreerollError as error:  # this step is learned: the next one fails
+                self._failed = error
         return record, forest
 
     def evaluate(self, rollouts: int = 1) -> dict[str, Any]:
@@ -133,7 +147,7 @@ class Ahead:
 
     def seconds(self) -> dict[str, dict[str, float]]:
         own, self._seconds = self._seconds, {}
-        return _sum(self.parts.clock.take(), own)
+        return added(self.parts.clock.take(), own)
 
     def predictor_state(self) -> dict[str, Any]:
         return self._predictor
@@ -189,8 +203,8 @@ class Ahead:
             self.parts.sampler.update(self.parts.sampled, self.parts.policy.version)
 
 
-def _sum(one: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Returns seconds by phase of two threads, added up."""
+def added(one: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Returns seconds by phase of two threads, or of two processes after each other, added up."""
     phases = [*one, *(phase for phase in other if phase not in one)]
     none = {"cpu": 0.0, "wall": 0.0}
     return {

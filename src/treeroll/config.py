@@ -39,6 +39,13 @@ finds best, in reinforcement learning too."""
 
 BACKENDS = ("local", "vllm")
 """What `sampling.backend` may name; anything else is an address."""
+BACKEND_OPTIONS = {
+    "memory": ("vllm",),
+    "weights": ("server",),
+    "patience": ("server",),
+    "tolerance": ("vllm", "server"),
+}
+"""Options of `sampling` that not every backend has a use for, with those that have; server: an address."""
 
 
 class Section(BaseModel):
@@ -373,6 +380,7 @@ class Config(Section):
                 f"unknown sampling.backend {backend!r}.{did_you_mean(backend, [*BACKENDS])} Or give the address of a "
                 "vLLM server, as http://127.0.0.1:8000"
             )
+        self._check_backend("server" if backend not in BACKENDS else backend)
         if method.branches and budget.continuations == 0:
             raise ConfigError(
                 f"budget.continuations=0, but method {self.method!r} branches. Give it a share, or take a method "
@@ -416,6 +424,22 @@ class Config(Section):
             )
         self.pool(sys.maxsize)
         return self
+
+    def _check_backend(self, kind: str) -> None:
+        """Raises `ConfigError` for options that a backend has no use for; `kind` is one of BACKENDS, or server."""
+        backends = {"vllm": "sampling.backend=vllm", "server": "the address of a server in sampling.backend"}
+        for name, users in BACKEND_OPTIONS.items():
+            value = getattr(self.sampling, name)
+            if kind not in users and value != Sampling.model_fields[name].default:
+                raise ConfigError(
+                    f"sampling.{name}={value}, but sampling.backend={self.sampling.backend} has no use for it. Leave "
+                    f"it out, or give {' or '.join(backends[user] for user in users)}"
+                )
+        if kind == "vllm" and ":" in self.device and self.device != "cuda:0":
+            raise ConfigError(
+                f"device={self.device} with sampling.backend=vllm: vLLM takes the first GPU that it sees. Leave it "
+                "out, and choose with CUDA_VISIBLE_DEVICES"
+            )
 
 
 def options() -> Iterator[tuple[str, FieldInfo]]:

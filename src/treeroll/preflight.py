@@ -16,6 +16,7 @@ from treeroll.envs.base import World
 from treeroll.errors import ConfigError, MissingExtraError, require
 from treeroll.models import check_model
 from treeroll.samplers.vllm.completions import models
+from treeroll.samplers.vllm.folder import parent
 from treeroll.samplers.vllm.http import CONNECTING, Server
 from treeroll.samplers.vllm.loop import Loop
 from treeroll.sinks import check_free
@@ -43,15 +44,16 @@ def check(config: Config, resume: Path | None = None) -> None:
         require("accelerate", "gpus")
     if config.learner.lora is not None and find_spec("peft") is None:
         require("peft", "lora")
-    _check_backend(config.sampling.backend)
+    _check_backend(config.sampling.backend, config.sampling.weights)
     load_world(config)
 
 
-def _check_backend(backend: str) -> None:
+def _check_backend(backend: str, weights: str | None) -> None:
     """Checks that what is to sample is there.
 
     Raises:
       SamplerError: no vLLM server answers at the address.
+      ConfigError: it cannot be given new weights through the folder `weights`, or needs one.
       MissingExtraError: vLLM is not installed here, or what asks its server is not.
     """
     if backend == "local":
@@ -69,6 +71,7 @@ def _check_backend(backend: str) -> None:
         loop.run(models(server))
     finally:
         loop.close(server.close)
+    parent(server.url, weights)
 
 
 def check_processes(config: Config, count: int) -> None:

@@ -52,12 +52,21 @@ def train_step(parts: Parts, step: int, carried: float) -> tuple[dict[str, Any],
       The metrics record, the trees with their predicted `values`, and what this step leaves unspent: in turns or
       tokens at most one step's budget.
     """
+    refresh(parts)
     harvest = sample_step(parts, step, carried, parts.clock)
     record, forest = learn_step(parts, harvest)
     with parts.clock.phase("predict"):
         parts.predictor.update(harvest.forest)
-    parts.sampler.update(parts.sampled, parts.policy.version)
     return record, forest, harvest.left
+
+
+def refresh(parts: Parts) -> None:
+    """Gives the sampler the policy's weights, where it has not got them.
+
+    Before it samples and not after an update: should it fail, the update is done, and is not done again.
+    """
+    if parts.sampler.version < parts.policy.version:
+        parts.sampler.update(parts.sampled, parts.policy.version)
 
 
 def sample_step(parts: Parts, step: int, carried: float, clock: Clock) -> Harvest:

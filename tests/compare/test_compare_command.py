@@ -215,3 +215,12 @@ def test_what_cannot_work(words, message, tmp_path, capsys, monkeypatch):
     assert message in error
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_launcher_is_refused_before_its_processes_write_one_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    error, out = fails(capsys, "--methods", "trace")
+    assert error.startswith("a launcher has started 2 processes (WORLD_SIZE=2), and each would write the whole")
+    assert error.endswith("start it without a launcher")
+    assert (out, list(tmp_path.iterdir())) == ("", [])

@@ -81,6 +81,15 @@ def test_an_interrupt_and_a_missing_package_are_no_failures_of_a_tool(tools):
     assert run(tools, "1") == [Observation("2 numbers, sum 1")]
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own answer to Ctrl-C: a process that a shell has started in the background ignores it instead."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_wait_for_a_call_and_what_follows_works():
     release, started, tools = threading.Event(), threading.Event(), Tools(2)
 

@@ -76,8 +76,9 @@ def test_the_loss_on_a_forest_has_the_gradient_of_one_written_by_hand(tmp_path):
         for sample in samples(tree, own, group=number)
     ]
     args = trl_async_runs.settings(tmp_path, token_budget=-1, per_device_train_batch_size=len(found))
-    worker = trl_async_runs.worker(args, None)
-    trainer = trl_async_runs.trainer(args, worker, trl_async_runs.Served())
+    served = trl_async_runs.Served()
+    worker = trl_async_runs.worker(args, served)
+    trainer = trl_async_runs.trainer(args, worker, served)
     moved, model = plain(), trainer.model.train()
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():

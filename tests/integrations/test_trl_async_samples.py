@@ -1,6 +1,7 @@
 """What AsyncGRPOTrainer is given for a tree, without the trainer."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -137,4 +138,5 @@ def as_stock(tree, number):
         reward_funcs=[lambda **_: rewards], reward_func_names=["right"], _env_reward_types=[],
         _provides_rollout_reward=False,
     )  # fmt: skip
-    return asyncio.run(_AsyncRolloutLoop._score_group(loop, group))
+    with ThreadPoolExecutor(1) as thread:  # a browser's loop of other tests may run in this one
+        return thread.submit(lambda: asyncio.run(_AsyncRolloutLoop._score_group(loop, group))).result()

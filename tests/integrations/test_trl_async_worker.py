@@ -1,5 +1,7 @@
 """The worker by itself: what it refuses, how it fails, waits and stops, and what rewards are given."""
 
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -144,6 +146,33 @@ def test_it_stops_in_the_middle_of_a_forest(started):
         worker.start()
 
 
+ABANDONED = """
+import sys
+import trl_async_runs
+from test_trl_async_worker import BETA, Scripted, say, until
+import torch
+
+turns = []
+
+def slow(words, draw):
+    turns.append(words)
+    for _ in range(2):
+        torch.ones(800, 800) @ torch.ones(800, 800)
+    return say(words, draw)
+
+worker = trl_async_runs.worker(trl_async_runs.settings(sys.argv[1]), Scripted(slow), tree=BETA)
+worker.start()
+until(lambda: turns)
+"""
+
+
+def test_a_process_that_ends_without_stopping_it_ends_well(tmp_path):
+    """As where training fails before it begins. A thread that is inside torch by then would abort the process."""
+    script = f"import sys; sys.path[:] = {sys.path!r}\n{ABANDONED}"
+    ended = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    assert (ended.returncode, "terminate" in ended.stderr) == (0, False), ended.stderr
+
+
 def test_a_predictor_of_hidden_states_needs_a_sampler_that_has_some(started):
     worker = started(tree=trl_runs.BRANCHING)
     until(lambda: worker._error is not None)
@@ -163,11 +192,18 @@ def test_a_predictor_of_hidden_states_needs_a_sampler_that_has_some(started):
         ({}, {"rollouts": 18}, "rollouts = 18 rollouts, which is no multiple of num_generations=4"),
         ({}, {"rollouts": 4}, "4 rollouts of a rank do not pay.*Raise rollouts"),
         ({}, {"tree": TreeOptions(method="tracee")}, "trace"),
+        ({}, {"tree": TreeOptions()}, "a vLLM server gives no hidden states of the policy.*'wordllama'"),
     ],
 )
 def test_what_trees_cannot_go_with_is_refused_before_anything_is_loaded(tmp_path, changed, named, said):
     with pytest.raises(ConfigError, match=said):
         trl_async_runs.worker(trl_async_runs.settings(tmp_path, **changed), None, **named)
+
+
+def test_what_predicts_without_hidden_states_needs_no_encoder_of_a_servers_turns(tmp_path):
+    for tree in (BETA, TreeOptions(encoder="wordllama"), TreeOptions(method="grpo", credit="group")):
+        worker = trl_async_runs.worker(trl_async_runs.settings(tmp_path), None, tree=tree)
+        assert worker.plan.budget == 16
 
 
 def test_the_settings_of_another_trainer_are_refused(tmp_path):

@@ -120,7 +120,8 @@ def trainer(args: Any, worker: Any, transfer: Any) -> Any:
 
 def grown(args: Any, **named: Any) -> Any:
     """Returns the first forest of a worker, sampled in this thread."""
-    made, served = worker(args, None, **named), Served()
+    served = Served()
+    made = worker(args, served, **named)
     desk = made._desk()
     forests = Forests(desk, served(desk.stop_ids), made.plan, made.options, seed=args.seed)
     return next(forests.grown(endless(made._dataset)))

@@ -27,7 +27,8 @@ CPU = {
 }
 """Small models on few cores: one thread, bound to none of them, and no warm-up."""
 FLAGS = (
-    "--dtype", "float32", "--block-size", "32", "--enforce-eager", "--enable-prompt-tokens-details",
+    "--dtype", "float32", "--block-size", "32", "--enforce-eager", "--no-enable-chunked-prefill",
+    "--enable-prompt-tokens-details",
     "--logprobs-mode", "processed_logprobs", "--gpu-memory-utilization", "0.1",
     "--worker-extension-cls", "treeroll.samplers.vllm.worker.Worker",
 )  # fmt: skip

@@ -47,6 +47,13 @@ def test_equal_seeds_sample_equal_turns(sampler):
     assert one.token_ids.tolist() != other.token_ids.tolist()
 
 
+def test_more_than_vllm_computes_at_once_is_sampled_all_the_same(sampler):
+    """Chunked prompts and seeds do not go together on CPU: see `_engine`."""
+    rng, length = np.random.default_rng(0), TERMS.context - 8
+    requests = [TurnRequest(Prefix(rng.integers(7, 40, length, dtype=np.int32)), NONE, 4, seed) for seed in range(64)]
+    assert all(len(turn.token_ids) for turn in sampler.sample(requests))
+
+
 def test_a_stream_returns_every_turn_once_and_gives_up_what_is_in_flight(sampler):
     stream = sampler.stream()
     requests = [TurnRequest(Prefix(np.arange(7, 40, dtype=np.int32)), NONE, 6, seed) for seed in range(5)]

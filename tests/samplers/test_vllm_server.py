@@ -1,7 +1,11 @@
 """The server sampler against a server that plays its part and every failure; the real one is in tests/real_vllm."""
 
+import asyncio
+import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -10,9 +14,11 @@ from fake_vllm import BLOCK, Table, running
 from treeroll.errors import ConfigError, SamplerError
 from treeroll.samplers.base import Prefix, TurnRequest
 from treeroll.samplers.vllm import copy, worker
+from treeroll.samplers.vllm.folder import parent
+from treeroll.samplers.vllm.http import Server
 from treeroll.samplers.vllm.server import ServerSampler
 from treeroll.samplers.vllm.terms import Terms
-from treeroll.samplers.vllm.witness import logprobs_of
+from treeroll.samplers.vllm.witness import Witness, logprobs_of
 
 NONE = np.empty(0, np.int32)
 
@@ -147,7 +153,7 @@ def test_a_server_that_is_none_of_vllms(server):
 
 
 def test_a_server_elsewhere_needs_a_shared_folder(monkeypatch, server, tmp_path):
-    monkeypatch.setattr("treeroll.samplers.vllm.copy.NEARBY", ("far",))
+    monkeypatch.setattr("treeroll.samplers.vllm.folder.NEARBY", ("far",))
     with pytest.raises(ConfigError, match=r"is on another machine.*sampling\.weights"):
         sampler(server)
     with pytest.raises(ConfigError, match="no such folder"):
@@ -156,6 +162,39 @@ def test_a_server_elsewhere_needs_a_shared_folder(monkeypatch, server, tmp_path)
     it.update(Table(seed=1), 1)
     it.update(Table(seed=2), 2)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1  # the last ones alone are kept
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost.far:8000", "http://127.0.0.1.far", "http://localhost@far:80", "https://127.0.0.11:8000"]
+)
+def test_a_host_that_only_begins_like_this_machine_is_another(url):
+    with pytest.raises(ConfigError, match=r"is on another machine"):
+        parent(url, None)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1", "http://[::1]:8000", "http://LOCALHOST"])
+def test_this_machine_needs_no_folder(url, monkeypatch, tmp_path):
+    monkeypatch.setattr("treeroll.samplers.vllm.folder.MEMORY", tmp_path)
+    assert parent(url, None) == str(tmp_path)
+    monkeypatch.setattr("treeroll.samplers.vllm.folder.MEMORY", tmp_path / "none")
+    assert parent(url, None) is None
+
+
+def test_a_server_that_cannot_see_the_weights_says_so(server, tmp_path, monkeypatch):
+    it = sampler(server, folder=str(tmp_path), patience=0.2)
+    it.plant([])
+    written = copy.write
+
+    def vanishing(weights, folder):
+        written(weights, folder)
+        shutil.rmtree(folder)
+        folder.mkdir()
+
+    monkeypatch.setattr(copy, "write", vanishing)
+    with pytest.raises(SamplerError, match=r"answers 500: .* holds no weights: this process does not see it\. Name"):
+        it.update(Table(), 1)  # the very same weights: the scores alone would tell nothing
+    with pytest.raises(FileNotFoundError, match="holds no weights"):
+        worker.files(tmp_path / "none")
 
 
 def test_log_probabilities_of_another_temperature_are_found_out(server):
@@ -204,7 +243,7 @@ def test_a_failure_that_stays_names_server_and_fix(server):
     it = sampler(server, patience=0.6)
     it.plant([])
     server[0].faults.extend([500] * 20)
-    with pytest.raises(SamplerError, match=r"answers 500: out of order \(/v1/completions, repeated for 0.6 s\)"):
+    with pytest.raises(SamplerError, match=r"answers 500: out of order \(/v1/completions, tried 2 times in 0.6 s\)"):
         it.sample([request(1, 2, 3)])
 
 
@@ -212,8 +251,35 @@ def test_a_server_that_does_not_answer_in_time(server):
     it = sampler(server, patience=0.3)
     it.plant([])
     server[0].faults.extend([5.0] * 5)
-    with pytest.raises(SamplerError, match=r"did not answer within 0.3 s .*sampling.patience"):
+    with pytest.raises(SamplerError, match=r"did not answer within 0.3 s \(/v1/completions\)\. .*sampling.patience"):
         it.sample([request(1, 2, 3)])
+    assert len([body for body in server[0].paths("/v1/completions") if body["prompt"] == [1, 2, 3]]) == 1
+
+
+def test_a_connection_that_does_not_stand_in_time_is_tried_again():
+    tries = []
+
+    def answer(sent):
+        tries.append(sent)
+        if len(tries) < 3:  # the second is /health, which finds out who is there now
+            raise httpx.ConnectTimeout("", request=sent)
+        return httpx.Response(200, json=[7])
+
+    async def ask(patience):
+        it = Server("http://far:1", patience)
+        it._client = httpx.AsyncClient(base_url=it.url, transport=httpx.MockTransport(answer))
+        try:
+            return await it.ask("/it")
+        finally:
+            await it.close()
+
+    apart = ThreadPoolExecutor(1)  # a thread in which no loop runs, whatever other tests have left in this one
+    assert apart.submit(asyncio.run, ask(5.0)).result() == [7]
+    assert [str(sent.url.path) for sent in tries] == ["/it", "/health", "/health", "/it"]
+    tries.clear()
+    with pytest.raises(SamplerError, match=r"cannot be reached: no connection within 0\.2 s \(/it\)\. "):
+        apart.submit(asyncio.run, ask(0.2)).result()
+    assert len(tries) == 1
 
 
 def test_a_refused_request_is_not_repeated(server):
@@ -273,8 +339,73 @@ def test_weights_that_moved_little_and_not_at_all_on_the_server_are_an_error_too
     near.table = near.table.clone()
     near.table += 1.5e-4 * torch.from_numpy(np.random.default_rng(0).normal(size=(12, 12)).astype(np.float32))
     server[0].deaf = True
-    with pytest.raises(SamplerError, match="are those before the update, which moved the policy's by"):
+    with pytest.raises(SamplerError, match="have stood still while the policy's moved by"):
         it.update(near, 1)
+
+
+def moved(amount):
+    """Returns the table with the first token's logits pushed apart: its log-probabilities move by about `amount`."""
+    table = Table()
+    table.table = table.table.clone()
+    table.table[:, 0] += amount
+    return table
+
+
+def test_small_moves_add_up_until_a_server_that_stands_still_is_found_out():
+    witness = Witness(12, 64, tolerance=1.0)
+    still = logprobs_of(Table(), witness.sequences).tolist()
+    witness.expect(Table())
+    assert witness.judge(still) is None
+    largest = [np.abs(logprobs_of(moved(0.04 * n), witness.sequences) - still).max() for n in range(1, 4)]
+    assert largest[1] < 0.1 < largest[2]  # a tenth of the tolerance; no single move comes near it
+    for number in (1, 2):
+        witness.expect(moved(0.04 * number))
+        assert witness.judge(still) is None
+    witness.expect(moved(0.12))
+    assert (
+        witness.judge(still) == f"its log-probabilities have stood still while the policy's moved by {largest[2]:.3g}"
+    )
+
+
+def test_a_server_that_moves_along_is_measured_from_where_it_moved():
+    witness = Witness(12, 64, tolerance=1.0)
+    for number in range(8):  # 0.28 in all; the server takes every other update
+        witness.expect(moved(0.04 * number))
+        told = logprobs_of(moved(0.04 * (number - number % 2)), witness.sequences)
+        assert witness.judge(told.tolist()) is None
+
+
+# Files of weights ---------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_update_leaves_one_copy_and_closing_none(server, tmp_path):
+    it = sampler(server, folder=str(tmp_path))
+    it.update(Table(seed=1), 1)
+    server[0].deaf = True
+    with pytest.raises(SamplerError, match="was given the weights of version 2"):
+        it.update(Table(seed=2), 2)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+    it._copy.delete()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_cannot_be_written_leave_the_last_ones(server, tmp_path, monkeypatch):
+    it, policy = sampler(server, folder=str(tmp_path)), Table(seed=1)
+    it.update(policy, 1)
+    before = list(tmp_path.rglob("*.safetensors"))
+
+    def full(weights, folder):
+        (folder / "model-00000.safetensors").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(copy, "write", full)
+    with pytest.raises(SamplerError, match=r"cannot be written to .*No space left on device\. Name another folder"):
+        it.update(Table(seed=2), 2)
+    assert list(tmp_path.rglob("*.safetensors")) == before
+    server[0].restart()
+    it.plant([])
+    it._copy.delete()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_restart_that_broke_a_connection_is_made_good(server):
@@ -291,6 +422,29 @@ def test_a_restart_that_broke_a_connection_is_made_good(server):
     (turn,) = it.sample([request(1, 2, 3)])
     np.testing.assert_array_equal(turn.token_ids, calm.token_ids)
     np.testing.assert_array_equal(fake.model.table, policy.table)
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_a_connection_lost_at_the_first_check_of_the_weights_is_made_good(server, seed):
+    policy = Table(seed=seed)
+    it = sampler(server, policy)
+    server[0].lost = 1
+    it.plant([])
+    np.testing.assert_array_equal(server[0].model.table, policy.table)
+    assert server[0].lost == 0
+    assert server[0].mark.endswith("-0")
+
+
+def test_a_restart_with_the_model_of_the_start_is_made_good(server):
+    it = sampler(server)
+    it.plant([])
+    server[0].restart()
+    it.plant([])
+    assert server[0].mark.endswith("-0")
+    server[0].restart()
+    server[0].model.load({"table": Table(seed=2).table})
+    with pytest.raises(SamplerError, match="it was started anew, with another model"):
+        it.plant([])
 
 
 def test_a_restart_between_steps_is_made_good(server):

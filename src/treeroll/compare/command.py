@@ -18,6 +18,7 @@ from treeroll.comparison.summary import RATE
 from treeroll.comparison.sweep import best_rate, tried
 from treeroll.errors import ConfigError, TreerollError
 from treeroll.interrupt import Interrupt
+from treeroll.ranks import launched
 
 
 @dataclass(eq=False)
@@ -53,6 +54,11 @@ def compare(request: Request, *, jobs: int | None = None) -> Path:
       TreerollError: runs failed; the others are finished, and the pages are written.
       KeyboardInterrupt: Ctrl-C; every run has a checkpoint, and the same command goes on.
     """
+    if (processes := launched()) > 1:
+        raise ConfigError(
+            f"a launcher has started {processes} processes (WORLD_SIZE={processes}), and each would write the whole "
+            f"comparison to {request.out}. treeroll compare starts its runs by itself: start it without a launcher"
+        )
     slots = os.cpu_count() or 1 if jobs is None else jobs
     if slots < 1:
         raise ConfigError(f"--jobs {jobs}: must be 1 or more")

@@ -6,6 +6,7 @@ larger its batches, and it never waits for a request that somebody is still work
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Sequence
 
@@ -33,6 +34,7 @@ class BatchStream:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="treeroll sampler", daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # a thread that is inside torch when Python ends aborts the process
 
     def submit(self, tickets: Sequence[int], requests: Sequence[TurnRequest]) -> None:
         """Adds requests to the next batch."""
@@ -60,6 +62,7 @@ class BatchStream:
             self._pending = []
             self._changed.notify_all()
         self._thread.join()
+        atexit.unregister(self.close)
 
     def _work(self) -> None:
         while batch := self._next():

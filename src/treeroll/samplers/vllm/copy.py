@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from treeroll.errors import ConfigError, SamplerError
+from treeroll.errors import SamplerError
 from treeroll.samplers.base import Weights
+from treeroll.samplers.vllm.folder import parent
 from treeroll.samplers.vllm.http import RefusedError, Server
 from treeroll.samplers.vllm.witness import Witness
 
 SHARD_BYTES = 2**30
 """A file of weights is closed when it holds this much, so that no more than that is in memory twice."""
-MEMORY = Path("/dev/shm")
-"""Where files lie in memory, on Linux."""
-NEARBY = ("127.0.0.1", "localhost", "[::1]")
-"""Hosts that are this machine."""
 FIX = (
     "Start it with VLLM_SERVER_DEV_MODE=1, --worker-extension-cls treeroll.samplers.vllm.worker.Worker and the model "
     "and dtype of this run; see docs/vllm.md"
@@ -41,8 +38,11 @@ class Copy:
 
     def __init__(self, server: Server, model: str, witness: Witness, folder: str | None) -> None:
         self.server, self.model, self.witness = server, model, witness
-        self._parent = _parent(server.url, folder)
+        self._parent = parent(server.url, folder)
+        self._home: Path | None = None
+        """Holds the folder of the last weights, and during an update that of the new ones."""
         self._folder: Path | None = None
+        self._started = False
         self._mark: str | None = None
         self._marks = True
         self._method = "reload_weights"
@@ -74,6 +74,7 @@ class Copy:
         self.witness.expect(policy)
         if self.witness.judge(await self.score()) is None:
             await self._write_mark(version)
+            self._started = True
         else:
             await self.update(policy, version)
 
@@ -83,28 +84,35 @@ class Copy:
         Raises:
           SamplerError: it does not take them, or samples with others afterwards.
         """
-        old, self._folder = self._folder, Path(tempfile.mkdtemp(prefix="treeroll-weights-", dir=self._parent))
+        old, self._folder = self._folder, self._written(policy)
         try:
-            write(policy.weights(), self._folder)
-        except OSError as error:
-            raise SamplerError(
-                f"the weights cannot be written to {self._folder}: {error}. Name another folder in sampling.weights"
-            ) from error
-        self.witness.expect(policy)
-        await self._load(version)
-        if old is not None:
-            shutil.rmtree(old)
+            self.witness.expect(policy)
+            await self._load(version)
+        finally:
+            if old is not None:
+                shutil.rmtree(old)
+        self._started = True
 
     async def restore(self) -> None:
-        """Gives the server the last weights again if it does not have them any more."""
-        if await self.same():
+        """Gives the server the last weights again if it does not have them any more.
+
+        Before `start` or the first `update` is done there is nothing to restore: they check the weights themselves.
+        """
+        if not self._started or await self.same():
             return
         if self._folder is None:
+            if self.witness.judge(await self.score(inside=True)) is None:  # started anew, with the same model
+                await self._write_mark(self._version, inside=True)
+                return
             raise SamplerError(
                 f"the vLLM server at {self.server.url} has other weights than at the start of the run: it was started "
                 f"anew, with another model. {FIX}"
             )
-        await self._load(int((self._mark or "0").rpartition("-")[2]), inside=True)
+        await self._load(self._version, inside=True)
+
+    @property
+    def _version(self) -> int:
+        return int((self._mark or "0").rpartition("-")[2])
 
     async def confirm(self) -> None:
         """Raises `SamplerError` where the server was restarted without anybody noticing, and so sampled by chance."""
@@ -139,8 +147,28 @@ class Copy:
 
     def delete(self) -> None:
         """Deletes the files."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
+
+    def _written(self, policy: Weights) -> Path:
+        """Returns a new folder with the policy's weights."""
+        folder: Path | None = None
+        done = False
+        try:
+            if self._home is None:
+                self._home = Path(tempfile.mkdtemp(prefix="treeroll-weights-", dir=self._parent))
+            folder = Path(tempfile.mkdtemp(dir=self._home))
+            write(policy.weights(), folder)
+            done = True
+        except OSError as error:
+            raise SamplerError(
+                f"the weights cannot be written to {folder or self._parent}: {error}. Name another folder in "
+                "sampling.weights"
+            ) from error
+        finally:
+            if folder is not None and not done:
+                shutil.rmtree(folder, ignore_errors=True)
+        return folder
 
     async def _load(self, version: int, *, inside: bool = False) -> None:
         own = self._method == "treeroll_load"
@@ -177,21 +205,3 @@ def write(weights: Iterator[tuple[str, Any]], folder: Path) -> None:
             shard, number, size = {}, number + 1, 0
     if shard:
         save_file(shard, folder / f"model-{number:05}.safetensors")
-
-
-def _parent(url: str, folder: str | None) -> str | None:
-    """Returns the folder that files are put into; None is the system's own for temporary ones.
-
-    Raises:
-      ConfigError: it does not exist, or the server is on another machine and none was named.
-    """
-    if folder is not None:
-        if not Path(folder).is_dir():
-            raise ConfigError(f"sampling.weights={folder}: no such folder. Name one that the vLLM server can read too")
-        return folder
-    if not any(url.partition("//")[2].startswith(host) for host in NEARBY):
-        raise ConfigError(
-            f"the vLLM server at {url} is on another machine, and nobody has said where it finds new weights. Name a "
-            "folder that both can read in sampling.weights"
-        )
-    return str(MEMORY) if MEMORY.is_dir() else None

@@ -30,7 +30,8 @@ class Server:
 
     Args:
       url: where it is, e.g. http://127.0.0.1:8000.
-      patience: seconds that an answer may take, and for which a failing request is repeated.
+      patience: seconds that an answer may take, and for which a failing request is repeated. An answer that takes
+        longer is therefore not asked for again.
     """
 
     def __init__(self, url: str, patience: float) -> None:
@@ -40,10 +41,11 @@ class Server:
         another process by now."""
         key = os.environ.get("VLLM_API_KEY")
         httpx = self._httpx = require("httpx", "server")
+        self._connecting = min(CONNECTING, patience)
         self._client = httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(patience, connect=min(CONNECTING, patience), pool=None),
+            timeout=httpx.Timeout(patience, connect=self._connecting, pool=None),
             limits=httpx.Limits(max_connections=None),
             verify=self.url.startswith("https:"),  # certificates take a while to load, and http has none
         )
@@ -63,15 +65,16 @@ class Server:
           SamplerError: it refuses the request, or fails for longer than that.
         """
         patience = self.patience if patience is None else patience
-        began, pause = time.monotonic(), FIRST_PAUSE
+        began, pause, attempts = time.monotonic(), FIRST_PAUSE, 0
         while True:
+            attempts += 1
             try:
                 if not inside:
                     await self._settle()
                 return await self._once(path, body)
             except _PassingError as failure:
                 if time.monotonic() - began + pause > patience:
-                    tried = f", repeated for {patience:g} s" if patience else ""
+                    tried = f", tried {attempts} times in {patience:g} s" if attempts > 1 else ""
                     raise SamplerError(
                         f"the vLLM server at {self.url} {failure} ({path}{tried}). Start it, look at its log, or give "
                         "it more time with sampling.patience"
@@ -98,8 +101,10 @@ class Server:
         httpx = self._httpx
         try:
             answer = await (self._client.get(path) if body is None else self._client.post(path, json=body))
+        except httpx.ConnectTimeout as error:
+            self._losses += 1
+            raise _PassingError(f"cannot be reached: no connection within {self._connecting:g} s") from error
         except httpx.TimeoutException as error:
-            self._losses += isinstance(error, httpx.ConnectTimeout)
             raise _PassingError(f"did not answer within {self.patience:g} s") from error
         except httpx.TransportError as error:
             self._losses += 1

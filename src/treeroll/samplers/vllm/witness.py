@@ -41,23 +41,21 @@ class Witness:
         self.tolerance = TOLERANCE if tolerance is None else tolerance
         self.expected: NDArray[np.float32] | None = None
         """[N] what the policy says of every token but the first of each sequence, temperature 1."""
-        self._moved = 0.0
         self._told: NDArray[np.float32] | None = None
-        self._old: NDArray[np.float32] | None = None
+        self._since: NDArray[np.float32] | None = None
+        """[N] what the policy said when an engine first told `_told`: what it has moved since adds up over updates."""
 
     def expect(self, policy: Weights) -> None:
         """Scores the sequences with the policy as it is."""
         if self._given is None:
             self.tolerance = ROUNDING_TOLERANCE if policy.rounds else TOLERANCE
-        before, self.expected = self.expected, logprobs_of(policy, self.sequences)
-        self._moved = 0.0 if before is None else float(np.abs(self.expected - before).max())
-        self._old = self._told
+        self.expected = logprobs_of(policy, self.sequences)
 
     def judge(self, told: Sequence[float]) -> str | None:
         """Returns how an engine's scores contradict the policy's, or None.
 
-        Scores that differ by more than the tolerance do; so do the very same ones as before an update that has moved
-        the policy's own by a tenth of it.
+        Scores that differ by more than the tolerance do; so do scores that stand still, to the bit, while updates have
+        moved the policy's own by a tenth of it, in one or in many.
         """
         if self.expected is None:
             raise SamplerError("nobody has said yet what the policy's log-probabilities are. Call expect first")
@@ -67,9 +65,12 @@ class Witness:
         error = float(np.abs(scores - self.expected).max())
         if not error <= self.tolerance:
             return f"its log-probabilities are off by {error:.3g} from the policy's, and may be by {self.tolerance:g}"
-        if self._moved > self.tolerance / 10 and self._old is not None and np.array_equal(scores, self._old):
-            return f"its log-probabilities are those before the update, which moved the policy's by {self._moved:.3g}"
-        self._told = scores
+        if self._told is None or self._since is None or not np.array_equal(scores, self._told):
+            self._told, self._since = scores, self.expected
+            return None
+        moved = float(np.abs(self.expected - self._since).max())
+        if moved > self.tolerance / 10:
+            return f"its log-probabilities have stood still while the policy's moved by {moved:.3g}"
         return None
 
 

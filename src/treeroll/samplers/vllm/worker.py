@@ -27,10 +27,25 @@ class Worker:
 
 
 def files(folder: Path) -> Iterator[tuple[str, Any]]:
-    """Yields the weights of all safetensors files of a folder, one at a time."""
+    """Returns the weights of all safetensors files of a folder, one at a time.
+
+    Raises:
+      FileNotFoundError: there are none; nothing would be loaded, and nobody told.
+    """
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise FileNotFoundError(
+            f"{folder} holds no weights: this process does not see it. Name a folder in sampling.weights that learner "
+            "and server both see"
+        )
+    return _opened(paths)
+
+
+def _opened(paths: Iterable[Path]) -> Iterator[tuple[str, Any]]:
+    """Yields the weights of files; each is read when it is asked for."""
     from safetensors import safe_open
 
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in paths:
         with safe_open(path, framework="pt") as weights:
             for name in weights.keys():  # noqa: SIM118 - an open file is no mapping
                 yield name, weights.get_tensor(name)

@@ -3,10 +3,12 @@
 The trainer stays TRL's own, with one argument more; the worker takes the arguments that the trainer takes:
 
     from trl.experimental.async_grpo import AsyncGRPOTrainer
+    from treeroll.integrations.trl import TreeOptions
     from treeroll.integrations.trl.asynchronous import TreeRolloutWorker
 
     given = {"model": name, "reward_funcs": reward, "args": args, "train_dataset": dataset}
-    trainer = AsyncGRPOTrainer(**given, rollout_worker=TreeRolloutWorker(**given, rollouts=256))
+    worker = TreeRolloutWorker(**given, rollouts=256, tree=TreeOptions(encoder="wordllama"))
+    trainer = AsyncGRPOTrainer(**given, rollout_worker=worker)
 
 The files:
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 from treeroll.errors import ConfigError
 from treeroll.integrations.trl import report
 from treeroll.integrations.trl.asynchronous.desk import Desk
+from treeroll.integrations.trl.asynchronous.settings import no_hidden, sees_hidden
 from treeroll.integrations.trl.grove import Generation, Grove
 from treeroll.integrations.trl.host import Host
 from treeroll.integrations.trl.options import Plan, TreeOptions
 from treeroll.integrations.trl.planting import tasks
 from treeroll.integrations.trl.sampler import BoundedSampler
 from treeroll.integrations.trl.wording import Dialogue
-from treeroll.predictor import BUILDERS
 from treeroll.samplers.base import Sampler
 from treeroll.seeding import derive
 
@@ -42,8 +41,7 @@ class Forests:
             options,
             seed=derive(seed, "trl", "asynchronous"),
         )
-        builder = BUILDERS.get(plan.predictor)
-        self._looks = options.encoder == "hidden" and builder and "encoder" in inspect.signature(builder).parameters
+        self._looks = sees_hidden(plan, options)
 
     def grown(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Generation]:
         """Yields a forest for each `plan.pool` rows of an endless data set.
@@ -65,10 +63,7 @@ class Forests:
         (tree,) = engine.plant(tasks(self.grove.host, [row]), step=0)
         engine.release()
         if tree.nodes[0].hidden is None:
-            raise ConfigError(
-                "the sampler gives no hidden states of the policy, which is what the predictor sees of a history with "
-                "TreeOptions(encoder='hidden'). Name an encoder of texts: 'wordllama', 'minilm', or a model's name"
-            )
+            raise no_hidden("the sampler")
 
     def told(self, generation: Generation) -> dict[str, float]:
         """Returns what is logged of a forest: under TRL's names what means something for trees, and `tree/...`."""

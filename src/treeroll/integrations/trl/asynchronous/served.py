@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from treeroll.errors import SamplerError
 from treeroll.samplers.base import Prefix, Turn, TurnRequest, Weights
 from treeroll.samplers.vllm.completions import Completions, models
-from treeroll.samplers.vllm.flight import ServerStream
+from treeroll.samplers.vllm.flight import ServerStream, sampled
 from treeroll.samplers.vllm.http import Server
 from treeroll.samplers.vllm.loop import Loop
 from treeroll.samplers.vllm.terms import Terms
@@ -67,15 +67,7 @@ class ServedSampler:
 
     def sample(self, requests: Sequence[TurnRequest]) -> list[Turn]:
         """Samples one turn for each request, all at the same time."""
-        stream = self.stream()
-        found: dict[int, Turn] = {}
-        try:
-            stream.submit(range(len(requests)), requests)
-            while len(found) < len(requests):
-                found.update(stream.collect(1.0))
-        finally:
-            stream.close()
-        return [found[ticket] for ticket in range(len(requests))]
+        return sampled(self.stream(), requests)
 
     def stream(self) -> ServerStream:
         """Returns a new stream of turns."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.metadata import version
 from typing import Any
 
 from packaging.version import Version
 
 from treeroll.errors import ConfigError
-from treeroll.integrations.trl.options import NEUTRAL, NEWEST, is_function
+from treeroll.integrations.trl.options import NEUTRAL, NEWEST, Plan, TreeOptions, is_function
+from treeroll.predictor import BUILDERS
 
 OLDEST = "1.16"
 """The first version of TRL whose AsyncGRPOTrainer computes shared prefixes once."""
@@ -64,6 +66,20 @@ def check_settings(args: Any, train_dataset: Any, reward_funcs: Any) -> None:
     )
     if wrong := [said for broken, said in rules if broken]:
         raise ConfigError("TreeRolloutWorker cannot work with these settings:\n- " + "\n- ".join(wrong))
+
+
+def sees_hidden(plan: Plan, options: TreeOptions) -> bool:
+    """Returns whether the predictor is to see the policy's hidden states."""
+    builder = BUILDERS.get(plan.predictor)
+    return options.encoder == "hidden" and builder is not None and "encoder" in inspect.signature(builder).parameters
+
+
+def no_hidden(sampler: str) -> ConfigError:
+    """Returns the error that `sampler` has none of them."""
+    return ConfigError(
+        f"{sampler} gives no hidden states of the policy, which is what the predictor sees of a history with "
+        "TreeOptions(encoder='hidden'). Name an encoder of texts: 'wordllama', 'minilm', or a model's name"
+    )
 
 
 def listed(reward_funcs: Any) -> list[Any]:

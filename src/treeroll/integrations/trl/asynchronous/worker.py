@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import queue
 import sys
@@ -20,7 +21,7 @@ from treeroll.integrations.trl.asynchronous.desk import Desk
 from treeroll.integrations.trl.asynchronous.forests import Forests, endless
 from treeroll.integrations.trl.asynchronous.samples import samples
 from treeroll.integrations.trl.asynchronous.served import ServedSampler
-from treeroll.integrations.trl.asynchronous.settings import check_settings
+from treeroll.integrations.trl.asynchronous.settings import check_settings, no_hidden, sees_hidden
 from treeroll.integrations.trl.asynchronous.watched import Pulse, Stopped, WatchedSampler
 from treeroll.integrations.trl.grove import Generation
 from treeroll.integrations.trl.options import TreeOptions, planned
@@ -76,6 +77,8 @@ class TreeRolloutWorker:
         check_settings(args, train_dataset, reward_funcs)
         self.options, self.keep_zero = tree or TreeOptions(), keep_zero
         self.plan = planned(self.options, rollouts, args.num_generations, "rollouts")
+        if sampler is None and sees_hidden(self.plan, self.options):
+            raise no_hidden("a vLLM server")
         self.rollout_buffer: queue.Queue[Any] = queue.Queue(max(args.queue_maxsize, 0))
         """Samples that wait for the trainer."""
         self.metrics_queue: queue.Queue[dict[str, float]] = queue.Queue()
@@ -105,6 +108,7 @@ class TreeRolloutWorker:
         forests = Forests(desk, sampler, self.plan, self.options, seed=self._args.seed)
         self._thread = threading.Thread(target=self._work, args=[forests], name="treeroll rollouts", daemon=True)
         self._thread.start()
+        atexit.register(self.stop)  # a thread that is inside torch when Python ends aborts the process
 
     def update_model_version(self, model_version: int) -> None:
         """Tells which weights sample from now on."""
@@ -131,6 +135,8 @@ class TreeRolloutWorker:
                 report.tell(
                     f"a turn or a tool has not ended within {PATIENCE:g} seconds; the process goes on without it"
                 )
+            else:
+                atexit.unregister(self.stop)
 
     def _work(self, forests: Forests) -> None:
         try:
