@@ -66,6 +66,9 @@ bench-profile: $(READY)  ## where the time of `treeroll train` goes; AGAINST=DIR
 bench-packing: $(READY)  ## time an update on packed trees against one on rows, and its peak memory
 	$(BIN)/python benchmarks/packing.py
 
+bench-gpu: $(READY)  ## packed updates, steps and number formats on a machine with CUDA
+	$(BIN)/python benchmarks/gpu.py
+
 bench-start: $(READY)  ## success and effective ratio of the packaged model before any training
 	$(BIN)/python benchmarks/start.py
 

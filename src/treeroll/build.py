@@ -59,8 +59,7 @@ UNPROBED = frozenset(predictor.NAMES) - {"oracle"}
 
 FIXED = (
     "method", "env", "model", "seed", "out", "world.rendering", "world.data", "predictor.name", "predictor.encoder",
-    "budget.unit", "learner.train_layers",
-    "learner.lora",
+    "budget.unit", "learner.train_layers", "learner.lora",
 )  # fmt: skip
 """Options that a run keeps for life: with another value, the steps before would belong to another run."""
 MOVABLE = frozenset(["cache", "retrieval"])

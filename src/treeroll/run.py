@@ -61,7 +61,8 @@ def resume(path: Path, config: Config, ranks: Ranks | None = None) -> Path:
     parts = ranks.together(lambda: build(config, checkpoint, ranks))
     folder.truncate_after(state["step"])
     folder.reconfigure(config.to_dict())
-    owed = state.get("owed") if folder.last_step != state["step"] else None  # else it was made since
+    made = folder.last_step is not None and folder.last_step >= state["step"]
+    owed = None if made else state.get("owed")
     return _loop(parts, folder, done=max(state["step"], 0), carried=state["carried"], owed=owed)
 
 

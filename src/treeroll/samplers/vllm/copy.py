@@ -89,8 +89,8 @@ class Copy:
             self.witness.expect(policy)
             await self._load(version)
         finally:
-            if old is not None:
-                shutil.rmtree(old)
+            if old is not None:  # somebody else may have tidied up
+                shutil.rmtree(old, ignore_errors=True)
         self._started = True
 
     async def restore(self) -> None:
