@@ -35,8 +35,8 @@ SHAPE = {
     "num_key_value_heads": 3, "vocab_size": 49152, "max_position_embeddings": 2048, "tie_word_embeddings": True,
 }  # fmt: skip
 """SmolLM2-135M's."""
-LARGE = "atlas, 135 M parameters"
-"""The load with a model of that shape and random weights: it says nothing of sense, in turns of full length."""
+LARGE = "135 M parameters"
+"""The load with a model of that shape and random weights, in a world of coins."""
 TIMES = ("seconds", "flight")
 """Groups of metrics that tell of time; as `metrics.TIMES`, which older versions of the package lack."""
 
@@ -44,7 +44,7 @@ TIMES = ("seconds", "flight")
 def loads(steps: int) -> dict[str, list[str]]:
     """Returns the options of each load: evaluated for each step is what a default run does, 5 x 1,000 tasks in 80."""
     small = [f"steps={steps}", f"evaluation.tasks={steps * 1000 * 5 // 80 // 2}"]
-    large = ["steps=1", "budget.rollouts=32", "budget.pool=16", "budget.continuations=1", "evaluation.tasks=8"]
+    large = ["env=coins:world", "steps=2", "budget.rollouts=16", "budget.continuations=1", "evaluation.tasks=4"]
     return {"atlas": small, "atlas-long": ["env=atlas-long", *small], LARGE: large}
 
 
