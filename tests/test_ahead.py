@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -210,6 +212,26 @@ def test_ctrl_c_breaks_off_the_step_ahead_and_what_it_spent_stays_charged(small,
     assert third["spent"]["rollouts"] == state["spent"]["rollouts"] + own
     assert {tree.policy_version for tree in trees(out, 3)} == {2}  # sampled anew, with the checkpoint's weights
     assert [record["policy_version"] for record in records(out)] == [0, 1, 2, 3, 4]
+
+
+ABANDONED = """
+import sys
+from treeroll.ahead import Ahead
+from treeroll.build import build
+from treeroll.config import Config
+
+parts = build(Config.resolve(sys.argv[1:]))
+Ahead(parts, 0, 0.0).step()
+while parts.sampler.version == 0:  # until the step after the next is being sampled
+    pass
+"""
+
+
+def test_sampling_that_nobody_ended_ends_with_python(small):
+    """Otherwise torch aborts the process: its frames cannot be unwound, which is how Python ends daemon threads."""
+    options = small(**SMALL | {"steps": 100, "budget__rollouts": 32})[1:]
+    ended = subprocess.run([sys.executable, "-c", ABANDONED, *options], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_checkpoint_holds_the_predictor_as_it_was_after_that_step(small, tmp_path):
