@@ -56,6 +56,7 @@ def root_worth(
     *,
     strength: ArrayLike = np.inf,
     cost: ArrayLike = 1,
+    weight: ArrayLike = 1.0,
 ) -> NDArray[np.float64]:
     """[C, P, 1 + width] value of spending w on a task of [C, P]; `least` and `most` are [C, 1], costs whole."""
     price = np.broadcast_to(np.asarray(cost), success.shape)
@@ -63,7 +64,7 @@ def root_worth(
     for group in range(1, int(min(width, np.max(most))) + 1):
         allowed = (group >= np.asarray(least)) & (group <= np.asarray(most)) & (group * price <= width)
         case, task = np.nonzero(allowed)
-        worth[case, task, (group * price)[case, task]] = mixed(success, group, strength)[case, task]
+        worth[case, task, (group * price)[case, task]] = (weight * mixed(success, group, strength))[case, task]
     return worth
 
 

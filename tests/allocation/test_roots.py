@@ -95,6 +95,15 @@ def test_cheap_tasks_are_preferred() -> None:
     assert allocate_roots([0.5, 0.4], 12, cost=[4.0, 1.0]).tolist() == [2, 4]
 
 
+def test_what_is_worth_more_comes_first() -> None:
+    assert allocate_roots([0.5, 0.5, 0.4], 2, weight=[1.0, 0.0, 2.0]).tolist() == [0, 0, 2]
+    assert allocate_roots([0.5, 0.2], 4, weight=3.0).tolist() == allocate_roots([0.5, 0.2], 4).tolist()
+    # At a weight of its cost a task is compared by the rollout.
+    dear = {"cost": [4.0, 1.0, 1.0], "max_group": 2}
+    assert allocate_roots([0.5, 0.3, 0.3], 8, **dear).tolist() == [0, 2, 2]
+    assert allocate_roots([0.5, 0.3, 0.3], 8, **dear, weight=dear["cost"]).tolist() == [2, 0, 0]
+
+
 def test_equal_costs_are_rollouts() -> None:
     rng = np.random.default_rng(0)
     success = rng.uniform(size=20)
@@ -104,7 +113,9 @@ def test_equal_costs_are_rollouts() -> None:
 # Against dynamic programmes ---------------------------------------------------------------------------------------
 
 
-def solve_and_compare(seed: int, cases: int, *, strength: str = "", cost: bool = False, active: bool = False) -> None:
+def solve_and_compare(
+    seed: int, cases: int, *, strength: str = "", cost: bool = False, active: bool = False, weight: bool = False
+) -> None:
     """Random pools of 1 to 7 tasks, min_group 1 to 8, with and without caps: all limits kept, and the best value."""
     rng = np.random.default_rng(seed)
     tasks = int(rng.integers(1, 8))
@@ -120,6 +131,8 @@ def solve_and_compare(seed: int, cases: int, *, strength: str = "", cost: bool =
         given["strength"] = rng.choice([0.1, 1.0, 2.0, 1e4, np.inf, 10 ** rng.uniform(-1.5, 3)], size=success.shape)
     if cost:
         given["cost"] = rng.integers(1, 7, success.shape)
+    if weight:
+        given["weight"] = rng.choice([0.0, 1.0, 1e-3, *rng.uniform(size=3)], size=success.shape)
     counts = np.stack(
         [
             allocate_roots(
@@ -169,6 +182,12 @@ def test_equals_the_programme_at_whole_costs(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(15, 25))
 def test_equals_the_programme_with_everything(seed: int) -> None:
     solve_and_compare(seed, 150, strength="any", cost=True, active=True)
+
+
+@pytest.mark.parametrize("seed", range(25, 35))
+@pytest.mark.parametrize("others", [{}, {"cost": True}, {"strength": "any", "cost": True, "active": True}])
+def test_equals_the_programme_at_any_weights(seed: int, others: dict[str, Any]) -> None:
+    solve_and_compare(seed, 100, weight=True, **others)
 
 
 @pytest.mark.parametrize("active", [None, 45])
@@ -309,6 +328,8 @@ def test_groups_may_be_much_larger_than_the_pool() -> None:
         (lambda: allocate_roots([0.5], 4, cost=[1.0, 2.0]), "cost has shape"),
         (lambda: allocate_roots([0.5], 4, cost=[-1.0]), r"cost\[0\] is -1.0"),
         (lambda: allocate_roots([0.5], 4, cost=[np.inf]), "finite"),
+        (lambda: allocate_roots([0.5], 4, weight=[1.0, 2.0]), "weight has shape"),
+        (lambda: allocate_roots([0.5], 4, weight=[-1.0]), r"weight\[0\] is -1.0"),
     ],
 )
 def test_bad_input_names_value_and_rule(call: object, words: str) -> None:

@@ -1,7 +1,7 @@
 """Stage 1: how many bare rollouts each task of a pool gets.
 
-Maximises sum_i f(v_i, m_i) subject to sum_i m_i <= M and m_i in {0} or {L..U}, with f of `treeroll.contrast`
-(TRACE, arXiv 2606.11119). m_i = 0 drops a task: choosing prompts and sizing groups are one decision.
+Maximises sum_i w_i f(v_i, m_i) subject to sum_i m_i <= M and m_i in {0} or {L..U}, with f of `treeroll.contrast`
+(TRACE, arXiv 2606.11119, where all w_i = 1). m_i = 0 drops a task: choosing prompts and sizing groups are one decision.
 
 The first rollout of a task is worth nothing alone, so unit greedy from zero fails. What makes the problem easy:
 
@@ -17,8 +17,8 @@ The first rollout of a task is worth nothing alone, so unit greedy from zero fai
    So B or B + 1 tasks are active: the r best steps left join, or the L - r smallest steps go for one more block.
 
 `_price` finds B by a price, in O(P) a price. 2 and 3 hold for the Beta posterior mean of f too where all strengths are
-equal. Where strengths or costs differ, `_spend` starts from the densest blocks and steps and ends with the exact
-programme of `_core`; a limit on the number of active tasks then has a price of its own, in `_active`.
+equal. Where strengths, costs or weights differ, `_spend` starts from the densest blocks and steps and ends with the
+exact programme of `_core`; a limit on the number of active tasks then has a price of its own, in `_active`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,14 @@ from treeroll.allocation._price import DIGITS, MARGIN, densest
 from treeroll.allocation._spend import spend
 from treeroll.allocation._stairs import Stairs
 from treeroll.allocation._steps import BetaMixed, Floats, Law, Mixed
-from treeroll.contrast import CERTAIN, check_counts, check_positive, check_probabilities, expected_mixed_probability
+from treeroll.contrast import (
+    CERTAIN,
+    check_counts,
+    check_positive,
+    check_probabilities,
+    check_weights,
+    expected_mixed_probability,
+)
 from treeroll.errors import AllocationError
 
 IMPOSSIBLE = 1e-100
@@ -52,18 +59,19 @@ def allocate_roots(
     max_active: int | None = None,
     strength: ArrayLike | None = None,
     cost: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
 ) -> NDArray[np.int64]:
     """Returns how many bare rollouts each task gets, so that as many groups as possible are expected to be mixed.
 
-    At equal costs and strengths the result is optimal, to rounding; see the top of this file. Among optima it prefers
-    fewer and larger groups, then the lowest index. Rollouts that would add nothing are not spent: tasks with v in
-    {0, 1} get none, and what no cap allows stays in the budget. O(P) time and memory: a few sorts of P numbers.
+    At equal costs, strengths and weights the result is optimal, to rounding; see the top of this file. Among optima it
+    prefers fewer and larger groups, then the lowest index. Rollouts that would add nothing are not spent: tasks with v
+    in {0, 1} get none, and what no cap allows stays in the budget. O(P) time and memory: a few sorts of P numbers.
 
-    Where costs or strengths differ it is optimal as long as the programme of `_core` has no more than 1,024 options and
-    16,384 partial sums left to go through; beyond, at least as good as the densest blocks and steps. Measured by
-    `benchmarks/solvers.py --gap`: optimal in all of 10,700 random pools of 1 to 32 tasks (whole and real costs,
-    strengths, limits); in pools of 1,000 to 100,000 tasks, 2e-5 of the value or less below the Lagrangian bound in the
-    median of each kind.
+    Where costs, strengths or weights differ it is optimal as long as the programme of `_core` has no more than 1,024
+    options and 16,384 partial sums left to go through; beyond, at least as good as the densest blocks and steps.
+    Measured by `benchmarks/solvers.py --gap`: optimal in all of 10,700 random pools of 1 to 32 tasks (whole and
+    real costs, strengths, limits); in pools of 1,000 to 100,000 tasks, 2e-5 of the value or less below the
+    Lagrangian bound in the median of each kind.
 
     Args:
       success: [P] success probability of each task in [0, 1]; the posterior mean where `strength` is given.
@@ -73,6 +81,7 @@ def allocate_roots(
       max_active: most tasks that get any, >= 0; None for no limit.
       strength: [P] or scalar weight of each estimate in observations, > 0; scores the Beta posterior mean of f.
       cost: [P] or scalar expected cost of one rollout of each task, > 0, finite.
+      weight: [P] or scalar worth of a mixed group of each task, >= 0, finite; tasks with 0 get none.
 
     Returns:
       [P] rollouts of each task: 0, or in min_group..max_group.
@@ -84,21 +93,22 @@ def allocate_roots(
     if mean.ndim != 1:
         raise AllocationError(f"success has shape {mean.shape}, but must be [P], one entry per task; flatten it")
     tasks = len(mean)
-    weight = per_row("strength", check_positive("strength", np.inf if strength is None else strength), tasks, "tasks")
-    weight = np.clip(weight, 1 / CERTAIN, CERTAIN)
+    sure = per_row("strength", check_positive("strength", np.inf if strength is None else strength), tasks, "tasks")
+    sure = np.clip(sure, 1 / CERTAIN, CERTAIN)
+    worth = per_row("weight", check_weights("weight", 1.0 if weight is None else weight), tasks, "tasks")
     price, limit = costs_and_limit(budget, cost, tasks, "tasks", "rollouts")
     least, most = _group_limits(min_group, max_group)
     active = tasks if max_active is None else int(check_counts("max_active", max_active))
 
     counts = np.zeros(tasks, dtype=np.int64)
-    even = bool(np.all(price == 1.0)) and tasks > 0 and bool(weight.min() == weight.max())
-    hopeless = (np.minimum(mean, 1 - mean) < IMPOSSIBLE) | (least * price > limit)
+    even = tasks > 0 and bool(np.all(price == 1.0)) and _same(sure) and _same(worth)
+    hopeless = (np.minimum(mean, 1 - mean) < IMPOSSIBLE) | (least * price > limit) | (worth == 0.0)
     rows = np.flatnonzero(~hopeless) if most >= 2 else counts[:0]
     if even:
         rows = _nearest_to_half(mean, rows, min(int(limit) // least, active))
     if rows.size == 0 or active == 0:
         return counts
-    stairs = _stairs(mean[rows], weight[rows], price[rows], limit=limit, least=least, most=most)
+    stairs = _stairs(mean[rows], sure[rows], price[rows], worth[rows], limit=limit, least=least, most=most)
     if even:
         items = _spend_evenly(stairs, limit)
     else:
@@ -107,7 +117,13 @@ def allocate_roots(
     return counts
 
 
-def _stairs(mean: Floats, strength: Floats, cost: Floats, *, limit: float, least: int, most: float) -> Stairs:
+def _same(values: Floats) -> bool:
+    return bool(values.min() == values.max())
+
+
+def _stairs(
+    mean: Floats, strength: Floats, cost: Floats, weight: Floats, *, limit: float, least: int, most: float
+) -> Stairs:
     """Returns the tasks as rows: the block of `least`, then unit steps up to `most` or what the limit pays for."""
     rare = np.minimum(mean, 1 - mean)
     given = np.full(len(rare), float(least))
@@ -115,10 +131,10 @@ def _stairs(mean: Floats, strength: Floats, cost: Floats, *, limit: float, least
     block = expected_mixed_probability(rare, strength, least) if strength.min() < CERTAIN else law.values(given)
     return Stairs(
         law=law,
-        first=np.log(block) - np.log(least * cost),
+        first=np.log(block) - np.log(least * cost / weight),
         opens=least * cost,
         cost=cost,
-        charge=np.log(cost),
+        charge=np.log(cost / weight),
         given=given,
         room=np.minimum(np.floor(limit / cost), most) - least + 1,
     )
