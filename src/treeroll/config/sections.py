@@ -63,7 +63,7 @@ class Budget(Section):
     worth: Annotated[float, Field(ge=0)] = 0.0
     """what a continuation must promise for its cost, as a multiple of what stage 1 promised (trace: 5); 0: anything"""
     weigh: Literal["groups", "signal"] = "groups"
-    """what stage 1 counts: mixed groups alike, as in the paper, or each by its tokens and how even it should be (trace)"""
+    """what stage 1 counts: mixed groups alike, as in the paper, or each by its tokens and how even it may be (trace)"""
     scope: Literal["task", "pool"] = "task"
     """whether each task spends its own continuations, at once, or one budget all, once all are in (trace: pool)"""
     posterior: bool = True
