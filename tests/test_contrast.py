@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from treeroll.contrast import (
     DRAWS,
-    evened,
     expected_flip_probability,
     expected_mixed_probability,
     flip_probability,
@@ -182,21 +181,3 @@ def test_bad_input_names_value_and_rule(call: object, words: str) -> None:
     assert callable(call)
     with pytest.raises(AllocationError, match=words):
         call()
-
-
-@pytest.mark.parametrize(("mean", "strength"), [(0.3, 4.0), (0.5, 0.5), (0.05, 40.0)])
-@pytest.mark.parametrize("group", [2, 5, 8])
-def test_even_outcomes_weigh_as_the_integral_says(mean: float, strength: float, group: int) -> None:
-    draws = np.random.default_rng(1).beta(mean * strength, (1 - mean) * strength, 400_000)
-    told = 4 * draws * (1 - draws) * mixed_probability(draws, group)
-    weight, tilted, total = evened(mean, strength)
-    assert float(weight * expected_mixed_probability(tilted, total, group)) == pytest.approx(
-        told.mean(), abs=5 * told.std() / np.sqrt(len(told))
-    )
-
-
-def test_even_outcomes_of_a_certain_task() -> None:
-    weight, mean, strength = evened([0.0, 0.2, 0.5, 1.0], np.inf)
-    assert weight == pytest.approx([0.0, 0.64, 1.0, 0.0])
-    assert mean == pytest.approx([0.0, 0.2, 0.5, 1.0])
-    assert np.isinf(strength).all()

@@ -64,10 +64,10 @@ def test_rounding_asks_for_no_rollout_too_many(group, share):
 def test_rounds_take_the_options():
     options = methods.RoundOptions(
         group=6, min_group=3, max_group=9, max_active=5, max_per_prefix=4, mixed_weight=1.0, scope="pool",
-        posterior=False, blind=True, explore=0.25, weigh="signal",
+        posterior=False, blind=True, explore=0.25,
     )  # fmt: skip
     assert methods.get("trace").rounds(options) == (
-        TraceRoots(min_group=3, max_group=9, max_active=5, cold_group=6, explore=0.25, posterior=False, weigh="signal"),
+        TraceRoots(min_group=3, max_group=9, max_active=5, cold_group=6, explore=0.25, posterior=False),
         TracePrefixes(
             max_per_prefix=4, mixed_weight=1.0, posterior=False, blind=True, cold_continuations=4, scope="pool"
         ),

@@ -4,7 +4,6 @@
 |---|---|---|
 | root, m bare rollouts, success probability v | they are mixed | f(v, m) = 1 - v^m - (1-v)^m, f(v, 0) = 0 |
 | root, v uncertain: Beta(a, b) | they are mixed, on average | 1 - (a)_m/(a+b)_m - (b)_m/(a+b)_m |
-| root, weighed by how even its outcomes are | 4v(1-v) f(v, m), on average | `evened`: w E[f] at Beta(a+1, b+1) |
 | prefix, k continuations, each repeats the outcome with probability s | one of them flips it | g(s, k) = 1 - s^k |
 | prefix, s uncertain: Beta(a, b) | one of them flips it, on average | 1 - (a)_k/(a+b)_k |
 
@@ -69,33 +68,6 @@ def expected_mixed_probability(success: ArrayLike, strength: ArrayLike, group: A
         all_rare = np.exp(_log_all(rare, 1.0 - rare, weight, size))
         mixed = -np.expm1(_log_all(1.0 - rare, rare, weight, size)) - all_rare
     return np.where((size < 2) | (rare == 0.0), 0.0, np.clip(mixed, 0.0, 1.0))
-
-
-def evened(
-    success: ArrayLike, strength: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Returns weight, mean and strength with which `expected_mixed_probability` is weighed by how even outcomes are.
-
-    An outcome R in {0, 1} varies by v(1-v), and so does what a group's advantages R - mean(R) add up to, squared: a
-    group counts for most at v = 1/2. Over a posterior V ~ Beta(a, b), 4 V(1-V) is its mean, 4 ab/((a+b)(a+b+1)), times
-    the ratio of the densities of Beta(a+1, b+1) and Beta(a, b) at V, so that for every group m [derived]
-
-        E[4 V(1-V) f(V, m)] = w E[f(V', m)],   w = 4 ab/((a+b)(a+b+1)),   V' ~ Beta(a+1, b+1).
-
-    Args:
-      success: [...] posterior mean in [0, 1].
-      strength: [...] a + b, > 0; infinite means certain: then w = 4v(1-v) and V' = v.
-
-    Returns:
-      [...] w in [0, 1], the mean of V' in [0, 1], and its strength.
-
-    Raises:
-      AllocationError: a value is NaN or out of its range, or the shapes do not broadcast.
-    """
-    mean = check_probabilities("success", success)
-    mean, total = _broadcast(success=mean, strength=check_positive("strength", strength))
-    slack = 1.0 / np.maximum(total, 1.0 / CERTAIN)
-    return 4.0 * mean * (1.0 - mean) / (1.0 + slack), (mean + slack) / (1.0 + 2.0 * slack), total + 2.0
 
 
 def flip_probability(repeat: ArrayLike, continuations: ArrayLike) -> NDArray[np.float64]:

@@ -76,7 +76,6 @@ class Oracle:
         raise AssertionError("an allocator never restores the predictor")
 
 
-def roots(means: Sequence[float], costs: Sequence[float] = ()) -> Oracle:
-    """An oracle for `pool(len(means))`; a rollout costs 1 unless said."""
-    told = {(f"t{i}", 0): mean for i, mean in enumerate(means)}
-    return Oracle(told, {(f"t{i}", 0): cost for i, cost in enumerate(costs)})
+def roots(means: Sequence[float]) -> Oracle:
+    """An oracle for `pool(len(means))`."""
+    return Oracle({(f"t{i}", 0): mean for i, mean in enumerate(means)})

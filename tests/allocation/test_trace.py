@@ -29,17 +29,6 @@ def test_roots_are_allocated_exactly_best_first() -> None:
     assert found.left == 0
 
 
-def test_by_signal_even_tasks_and_long_rollouts_count_for_more() -> None:
-    means, costs = [0.5, 0.2, 0.3, 0.5], [6.0, 2.0, 2.0, 3.0]
-    told = roots(means, costs)
-    # A pair costs 12, 4, 4, 6 and is mixed with .5, .32, .42, .5. Its signal is 3, .41, .71, 1.5.
-    by_groups = TraceRoots(explore=0.0, max_group=2).allocate(pool(4), 14, told, rng())
-    assert {anchor.tree.task.id for anchor in by_groups.anchors} == {"t1", "t2", "t3"}
-    by_signal = TraceRoots(explore=0.0, max_group=2, weigh="signal").allocate(pool(4), 12, told, rng())
-    assert [anchor.tree.task.id for anchor in by_signal.anchors] == ["t0"]
-    assert by_signal.gains == pytest.approx([0.5])  # what is told of a group stays its contrast
-
-
 def test_roots_are_uniform_while_the_predictor_is_not_informed() -> None:
     forest, cold = pool(6), Oracle(informed=False)
     found = TraceRoots(cold_group=4, max_active=3).allocate(forest, 20, cold, rng())

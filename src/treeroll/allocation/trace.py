@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +29,10 @@ from treeroll.allocation.prefixes import expand_by_gain, expand_prefixes
 from treeroll.allocation.random_prefixes import RandomPrefixes
 from treeroll.allocation.roots import allocate_roots
 from treeroll.allocation.uniform import UniformRoots
-from treeroll.contrast import evened, expected_flip_probability, expected_mixed_probability, repeat_posterior
+from treeroll.contrast import expected_flip_probability, expected_mixed_probability, repeat_posterior
 from treeroll.errors import ConfigError
 from treeroll.predictor.base import Prediction, Predictor
 from treeroll.tree import Anchor, RolloutTree
-
-Weigh = Literal["groups", "signal"]
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,6 @@ class TraceRoots:
     """Share of the budget for random tasks, in [0, 1]."""
     posterior: bool = True
     """Scores the mean of f over each task's Beta posterior; else, as the paper does, f at its mean."""
-    weigh: Weigh = "groups"
-    """What a mixed group of a task is worth. `groups`: 1, as in the paper. `signal`: c 4 V(1-V), with c the expected
-    cost of a rollout: the update is a mean over tokens, of which a group brings so many, and a group's advantages vary
-    by V(1-V). Tasks are then compared by the rollout, not by its cost: a dear one teaches as much more as it costs."""
 
     scope = POOL
     repeats = False
@@ -105,28 +98,19 @@ class TraceRoots:
         others = np.setdiff1d(np.arange(len(forest)), explored)
         limit = None if self.max_active is None else self.max_active - len(explored)
         if limit is None or limit > 0:
-            weight, mean, strength = self._weighed(prediction)
             counts[others] = allocate_roots(
-                mean[others],
+                prediction.mean[others],
                 max(budget - float(counts @ prediction.cost), 0.0),
                 min_group=self.min_group,
                 max_group=self.max_group,
                 max_active=limit,
-                strength=strength[others],
+                strength=prediction.strength[others],
                 cost=prediction.cost[others],
-                weight=weight[others],
             )
         gains = expected_mixed_probability(prediction.mean, prediction.strength, counts)
         return choose(
             anchors, counts, budget, gains=gains, prediction=prediction, propensities=propensities, rank_by=gains
         )
-
-    def _weighed(self, prediction: Prediction) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Returns [P] what a mixed group of each task is worth, and means and strengths to score at."""
-        if self.weigh == "groups":
-            return np.ones(len(prediction.mean)), prediction.mean, prediction.strength
-        weight, mean, strength = evened(prediction.mean, prediction.strength)
-        return weight * prediction.cost, mean, strength
 
     def _explore(
         self, prediction: Prediction, budget: float, rng: np.random.Generator

@@ -62,8 +62,6 @@ class Budget(Section):
     """what a flip is worth in a tree whose bare rollouts are mixed already (trace: 1); 0: no continuations there"""
     worth: Annotated[float, Field(ge=0)] = 0.0
     """what a continuation must promise for its cost, as a multiple of what stage 1 promised (trace: 5); 0: anything"""
-    weigh: Literal["groups", "signal"] = "groups"
-    """what stage 1 counts: mixed groups alike, as in the paper, or each by its tokens and how even it may be (trace)"""
     scope: Literal["task", "pool"] = "task"
     """whether each task spends its own continuations, at once, or one budget all, once all are in (trace: pool)"""
     posterior: bool = True
@@ -83,7 +81,6 @@ class Budget(Section):
             max_per_prefix=self.max_per_prefix,
             mixed_weight=self.mixed_weight,
             worth=self.worth,
-            weigh=self.weigh,
             scope=self.scope,
             posterior=self.posterior,
             blind=self.blind,

@@ -30,8 +30,6 @@ class RoundOptions:
     """What a flip is worth in a tree whose bare rollouts hold a success and a failure already, in [0, 1]."""
     worth: float = 0.0
     """What a continuation must promise for its cost, as a multiple of what stage 1 promised; >= 0."""
-    weigh: Literal["groups", "signal"] = "groups"
-    """What stage 1 counts: mixed groups alike, or each by its tokens and by how even its outcomes should be."""
     scope: Literal["task", "pool"] = "task"
     """Whether each task spends its own continuations, or one budget serves all of them."""
     posterior: bool = True

@@ -19,7 +19,6 @@ def _roots(options: RoundOptions) -> TraceRoots:
         cold_group=options.group,
         explore=options.explore,
         posterior=options.posterior,
-        weigh=options.weigh,
     )
 
 
