@@ -109,8 +109,11 @@ def _both(arm: Record | None, success: str) -> str:
 
 
 def _row(found: Record, name: str, worlds: list[str]) -> list[str]:
-    cells = [_both(_cell(found, name, env), "success_tokens") for env in worlds]
-    return [f"`{name}`", *cells, PAPER_MAIN.get(name, NOBODY)]
+    arms = [_cell(found, name, env) for env in worlds]
+    seeds = {len(arm["seeds"]) for arm in arms if arm is not None}
+    fewer = "" if seeds == {len(found["seeds"])} else f" ({' or '.join(map(str, sorted(seeds)))} seeds)"
+    cells = [_both(arm, "success_tokens") for arm in arms]
+    return [f"`{name}`{fewer}", *cells, PAPER_MAIN.get(name, NOBODY)]
 
 
 def _pair(found: Record, name: str) -> list[str]:

@@ -153,7 +153,10 @@ def digests(folder: Path) -> dict[str, str]:
 
     Another version may tell more in its metrics, or more of a tree; what both tell must not differ.
     """
-    from treeroll.treefile import load_trees
+    try:
+        from treeroll.treefile import load_trees
+    except ModuleNotFoundError:  # an older version
+        from treeroll.tree import load_trees
 
     found: dict[str, Any] = defaultdict(hashlib.sha256)
     for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
