@@ -60,12 +60,14 @@ def page(result: dict[str, Any]) -> str:
     return (
         f"""# Where a run's time goes
 
-Written by `make bench-profile` from benchmarks/results/profile.json. CPU seconds of `treeroll train` in one thread of
-{machine["processor"]}, by what they are spent on, each second counted once; load when it began: {machine["load"][0]}.
+Written by `make bench-profile` from benchmarks/results/profile.json; with `AGAINST=DIR/src`, beside the version in DIR
+(`git archive COMMIT | tar -x -C DIR`). "now" is {result["about"]["commit"]}.
+CPU seconds of `treeroll train` in one thread of {machine["processor"]}, by what they are spent
+on, each second counted once; load when it began: {machine["load"][0]}.
 Medians of {result["repeats"]} runs, each in its own process. Evaluations and what is written count among the steps;
 start-up and the report at the end are apart. As much is evaluated for each step as in a default run of the packaged
 model. There is one checkpoint, at the end: among so few steps it weighs more than in a default run, which writes one in
-twenty.
+twenty. The large model stands in for the packaged one, with the same words, and plays `benchmarks/coins.py`.
 
 {lines}
 

@@ -35,7 +35,7 @@ SHAPE = {
     "num_key_value_heads": 3, "vocab_size": 49152, "max_position_embeddings": 2048, "tie_word_embeddings": True,
 }  # fmt: skip
 """SmolLM2-135M's."""
-LARGE = "135 M parameters"
+LARGE = "135 M parameters, random weights"
 """The load with a model of that shape and random weights, in a world of coins."""
 TIMES = ("seconds", "flight")
 """Groups of metrics that tell of time; as `metrics.TIMES`, which older versions of the package lack."""

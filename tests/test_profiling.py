@@ -71,7 +71,7 @@ def test_the_share_leaves_out_start_up_and_report():
 
 def test_the_page_sets_two_versions_side_by_side():
     runs = {"before": [run(6.0, 4.0)] * 3, "now": [run(6.0, 1.0)] * 3}
-    about = {"machine": {"processor": "a processor", "load": [0.5]}}
+    about = {"commit": "c0ffee", "machine": {"processor": "a processor", "load": [0.5]}}
     said = profile_page.page(
         {"about": about, "repeats": 3, "loads": [{"name": "atlas", "options": ["steps=2"], "runs": runs}]}
     )

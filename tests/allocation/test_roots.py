@@ -104,6 +104,16 @@ def test_what_is_worth_more_comes_first() -> None:
     assert allocate_roots([0.5, 0.3, 0.3], 8, **dear, weight=dear["cost"]).tolist() == [2, 0, 0]
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-11, 7.0, 1e300])
+def test_only_the_proportion_of_weights_counts(scale: float) -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        success, weight, budget = rng.uniform(size=6), rng.uniform(0.1, 1.0, 6), int(rng.integers(2, 20))
+        assert allocate_roots(success, budget, weight=scale).tolist() == allocate_roots(success, budget).tolist()
+        scaled = allocate_roots(success, budget, weight=scale * weight)
+        assert scaled.tolist() == allocate_roots(success, budget, weight=weight).tolist()
+
+
 def test_equal_costs_are_rollouts() -> None:
     rng = np.random.default_rng(0)
     success = rng.uniform(size=20)

@@ -88,9 +88,6 @@ def test_the_context_is_the_shorter_one(server):
         it.sample([request(*[1] * 60)])
 
 
-# At the start ------------------------------------------------------------------------------------------------------
-
-
 def test_no_server(server):
     began = time.monotonic()
     with pytest.raises(SamplerError, match=r"http://127.0.0.1:9 cannot be reached: .*Start it"):

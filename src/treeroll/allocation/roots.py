@@ -61,7 +61,7 @@ def allocate_roots(
     cost: ArrayLike | None = None,
     weight: ArrayLike | None = None,
 ) -> NDArray[np.int64]:
-    """Returns how many bare rollouts each task gets, so that as many groups as possible are expected to be mixed.
+    """Returns how many bare rollouts each task gets, so that the mixed groups to be expected are worth most.
 
     At equal costs, strengths and weights the result is optimal, to rounding; see the top of this file. Among optima it
     prefers fewer and larger groups, then the lowest index. Rollouts that would add nothing are not spent: tasks with v
@@ -69,9 +69,9 @@ def allocate_roots(
 
     Where costs, strengths or weights differ it is optimal as long as the programme of `_core` has no more than 1,024
     options and 16,384 partial sums left to go through; beyond, at least as good as the densest blocks and steps.
-    Measured by `benchmarks/solvers.py --gap`: optimal in all of 10,700 random pools of 1 to 32 tasks (whole and
-    real costs, strengths, limits); in pools of 1,000 to 100,000 tasks, 2e-5 of the value or less below the
-    Lagrangian bound in the median of each kind.
+    Measured for costs and strengths by `benchmarks/solvers.py --gap`: optimal in all of 10,700 random pools of 1 to 32
+    tasks; in pools of 1,000 to 100,000 tasks, 2e-5 of the value or less below the Lagrangian bound in the median of
+    each kind.
 
     Args:
       success: [P] success probability of each task in [0, 1]; the posterior mean where `strength` is given.
@@ -81,7 +81,8 @@ def allocate_roots(
       max_active: most tasks that get any, >= 0; None for no limit.
       strength: [P] or scalar weight of each estimate in observations, > 0; scores the Beta posterior mean of f.
       cost: [P] or scalar expected cost of one rollout of each task, > 0, finite.
-      weight: [P] or scalar worth of a mixed group of each task, >= 0, finite; tasks with 0 get none.
+      weight: [P] or scalar worth of a mixed group of each task, >= 0, finite; 1 each unless given. Tasks with 0 get
+        none; below 1e-11 of the largest, differences count as rounding.
 
     Returns:
       [P] rollouts of each task: 0, or in min_group..max_group.
@@ -101,12 +102,15 @@ def allocate_roots(
     active = tasks if max_active is None else int(check_counts("max_active", max_active))
 
     counts = np.zeros(tasks, dtype=np.int64)
-    even = tasks > 0 and bool(np.all(price == 1.0)) and _same(sure) and _same(worth)
     hopeless = (np.minimum(mean, 1 - mean) < IMPOSSIBLE) | (least * price > limit) | (worth == 0.0)
     rows = np.flatnonzero(~hopeless) if most >= 2 else counts[:0]
+    if rows.size == 0 or active == 0:
+        return counts
+    worth = worth / worth[rows].max()  # what counts as a tie, or as rounding, is a share of it
+    even = bool(np.all(price == 1.0)) and _same(sure[rows]) and _same(worth[rows])
     if even:
         rows = _nearest_to_half(mean, rows, min(int(limit) // least, active))
-    if rows.size == 0 or active == 0:
+    if rows.size == 0:
         return counts
     stairs = _stairs(mean[rows], sure[rows], price[rows], worth[rows], limit=limit, least=least, most=most)
     if even:
@@ -131,10 +135,10 @@ def _stairs(
     block = expected_mixed_probability(rare, strength, least) if strength.min() < CERTAIN else law.values(given)
     return Stairs(
         law=law,
-        first=np.log(block) - np.log(least * cost / weight),
+        first=np.log(block) - np.log(least * cost) + np.log(weight),
         opens=least * cost,
         cost=cost,
-        charge=np.log(cost / weight),
+        charge=np.log(cost) - np.log(weight),
         given=given,
         room=np.minimum(np.floor(limit / cost), most) - least + 1,
     )

@@ -90,7 +90,7 @@ def _check_importance(config: Config) -> None:
     if not config.sampling.staleness and cap != Learner.model_fields["importance_cap"].default:
         raise ConfigError(
             f"learner.importance_cap={cap}, but sampling.staleness=0: the policy that learns has sampled every "
-            "token itconfig. Leave one out, or set sampling.staleness=1"
+            "token itself. Leave one out, or set sampling.staleness=1"
         )
 
 
