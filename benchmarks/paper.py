@@ -41,7 +41,10 @@ def over_training(root: Path, found: Record) -> list[Record]:
     """Returns the effective ratio of each arm and world, meaned over seeds and each quarter of the steps."""
     lines = []
     for arm in found["arms"]:
-        steps = [[r["contrast"]["effective_ratio"] for r in read_metrics(root / run)[1:]] for run in arm["runs"]]
+        steps = [
+            [r["contrast"]["effective_ratio"] for r in read_metrics(root / run / "metrics.jsonl")[1:]]
+            for run in arm["runs"]
+        ]
         quarters = [[float(np.mean(part)) for part in np.array_split(one, PARTS)] for one in steps]
         lines.append({"env": arm["env"], "name": arm["name"], "quarters": np.mean(quarters, axis=0).tolist()})
     return lines
