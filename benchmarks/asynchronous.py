@@ -124,7 +124,7 @@ def main() -> None:
     """Measures, prints tables and writes the raw results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("tools", "staleness"))
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--pause", type=float, nargs="+", default=[0.05, 0.5], help="mean seconds of a tool")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20)
