@@ -98,6 +98,7 @@ def test_cheap_tasks_are_preferred() -> None:
 def test_what_is_worth_more_comes_first() -> None:
     assert allocate_roots([0.5, 0.5, 0.4], 2, weight=[1.0, 0.0, 2.0]).tolist() == [0, 0, 2]
     assert allocate_roots([0.5, 0.2], 4, weight=3.0).tolist() == allocate_roots([0.5, 0.2], 4).tolist()
+    assert allocate_roots([0.5, 0.0], 2, weight=[1e-300, 1e300]).tolist() == [2, 0]
     # At a weight of its cost a task is compared by the rollout.
     dear = {"cost": [4.0, 1.0, 1.0], "max_group": 2}
     assert allocate_roots([0.5, 0.3, 0.3], 8, **dear).tolist() == [0, 2, 2]

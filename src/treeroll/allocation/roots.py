@@ -106,7 +106,8 @@ def allocate_roots(
     rows = np.flatnonzero(~hopeless) if most >= 2 else counts[:0]
     if rows.size == 0 or active == 0:
         return counts
-    worth = worth / worth[rows].max()  # what counts as a tie, or as rounding, is a share of it
+    most_worth = worth[rows].max()
+    worth = np.minimum(worth, most_worth) / most_worth  # what counts as a tie, or as rounding, is a share of it
     even = bool(np.all(price == 1.0)) and _same(sure[rows]) and _same(worth[rows])
     if even:
         rows = _nearest_to_half(mean, rows, min(int(limit) // least, active))

@@ -31,6 +31,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
 
 
 def flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields the values of tables inside tables with their dotted names."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from ((f"{name}.{key}", inner) for key, inner in flat(value))
@@ -39,8 +40,9 @@ def flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+    """Returns tables for dotted names, what `flat` takes apart; only the last dot counts."""
+    tables: dict[str, Any] = {}
     for key, value in values.items():
         section, _, name = key.rpartition(".")
-        (nested.setdefault(section, {}) if section else nested)[name] = value
-    return nested
+        (tables.setdefault(section, {}) if section else tables)[name] = value
+    return tables

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def unknown(key: str, known: Mapping[str, FieldInfo]) -> str:
+    """Returns what is said of a name that no option has, with the likeliest that was meant."""
     section, _, name = key.rpartition(".")
     sections = {option.partition(".")[0] for option in known if "." in option}
     if key in sections:
@@ -67,4 +68,5 @@ def choices(option: FieldInfo) -> list[str]:
 
 
 def default(option: FieldInfo) -> str:
+    """Returns an option's default as it would be written on the command line."""
     return str(option.default).lower()
