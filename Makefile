@@ -13,6 +13,16 @@ VLLM := .venv-vllm/.ready
 LONG := steps=40:budget.tokens=4400
 COMPARE ?= --envs atlas=atlas:steps=60:budget.tokens=2200,atlas-long=atlas-long:$(LONG),atlas-repair=atlas-repair:$(LONG),atlas-early=atlas-early:$(LONG) \
 	--seeds 8 --budget-unit tokens evaluation.tasks=400
+# Two of those worlds: short episodes, and long ones that are decided late
+LATE := atlas-long=atlas-long:$(LONG)
+RATES := --envs atlas=atlas:steps=60:budget.tokens=2200,$(LATE) --budget-unit tokens evaluation.tasks=400
+# TRACE's default with one thing changed at a time
+ARMS := trace,stage-1=trace-stage1,paper=trace-paper,random=trace-random,outcome=trace:budget.blind=false,means=trace:budget.posterior=false
+ARMS := $(ARMS),share-.2=trace:budget.continuations=0.25,share-.4=trace:budget.continuations=0.67,share-.6=trace:budget.continuations=1.5
+ARMS := $(ARMS),k-2=trace:budget.max_per_prefix=2,groups-2=trace:budget.min_group=2,no-price=trace:budget.worth=0
+ARMS := $(ARMS),stage-1-critic=trace-stage1:learner.credit=critic-td,critic=trace:learner.credit=sibling-tree-critic
+ARMS := $(ARMS),sibling=trace:learner.credit=sibling,restart=trace:learner.credit=restart,treepo=trace:learner.credit=treepo
+ARMS := $(ARMS),leaf-mean=trace:learner.credit=trace-paper,group=trace:learner.credit=group
 # The paper's tables: budgets in rollouts, (M, N) as budget.rollouts = M (1 + N)
 PAPER := --seeds 5 --envs atlas --steps 60 evaluation.tasks=400
 STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
@@ -20,6 +30,7 @@ STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-smollm2 compare compare-rivals bench-paper test test-vllm check warmup clean
 .PHONY: bench-sampling bench-profile bench-packing bench-gpu bench-forking bench-retrieval bench-start bench-solvers bench-predictor bench-estimators bench-mending bench-asynchronous
+.PHONY: bench-rates bench-oracle bench-arms
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -71,6 +82,17 @@ bench-gpu: $(READY)  ## packed updates, steps and number formats on a machine wi
 
 bench-start: $(READY)  ## success and effective ratio of the packaged model before any training
 	$(BIN)/python benchmarks/start.py
+
+bench-rates: $(READY)  ## learning rates of four methods on two worlds, chosen on seeds of their own; about 30 minutes
+	$(BIN)/treeroll compare --out runs/rates --methods trace,trace-stage1,grpo,pcl --no-pair --seeds 0, \
+	  --sweep 1e-3,1.5e-3,2.2e-3 $(RATES)
+
+bench-oracle: $(READY)  ## what true success probabilities would gain; about an hour
+	$(BIN)/treeroll compare --out runs/oracle --methods trace-oracle,trace,grpo --no-pair --seeds 3 $(RATES)
+
+bench-arms: $(READY)  ## TRACE with one thing changed at a time, on the worlds where it branches; about 45 minutes
+	$(BIN)/treeroll compare --out runs/arms --methods $(ARMS) --no-pair --reference trace --seeds 110,111 \
+	  --envs $(LATE),atlas-repair=atlas-repair:$(LONG) --budget-unit tokens evaluation.tasks=400
 
 bench-mending: $(READY)  ## what continuations teach where answers can be mended; about 30 minutes
 	$(BIN)/python benchmarks/mending.py

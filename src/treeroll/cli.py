@@ -125,7 +125,12 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--sweep-seeds", type=int, default=2, metavar="N", help="seeds to choose by, not reported [2]")
     add("--trees", choices=("all", "last", "none"), default="last", help="trees that finished runs keep [last]")
     add("--no-pair", action="store_true", help="do not add grpo at the number of active tasks of small groups")
-    add("--table", type=Path, metavar="DIR", help="write the pages of a comparison again, from its files alone")
+    add(
+        "--table",
+        type=Path,
+        metavar="DIR",
+        help="write the pages of a comparison again, from its files alone; also with another --reference or --target",
+    )
     add("--replay", type=Path, metavar="DIR", help="judge rules on the trees of a run or comparison; no sampling")
     add("--share", type=float, default=0.5, help="with --replay: share of the recorded rollouts to spend [0.5]")
     compare.set_defaults(run=_compare)
@@ -224,10 +229,13 @@ def _compare(known: argparse.Namespace) -> None:
     if known.table is not None and known.replay is not None:
         raise ConfigError("--table and --replay are two things to do. Leave out one of the two")
     if known.table is not None:
+        if known.methods is not None or known.rest:
+            said = " ".join([*(["--methods"] if known.methods is not None else []), *known.rest])
+            raise ConfigError(f"--table writes about the runs that are there: leave out {said}")
         _need("report")
         from treeroll.compare.command import write
 
-        print(write(known.table))
+        print(write(known.table, reference=known.reference, target=known.target))
         return
     _need("train")
     options = [*([] if known.steps is None else [f"steps={known.steps}"]), *_overrides(known.rest)]

@@ -159,6 +159,23 @@ def test_the_table_again_from_files_alone(tmp_path, capsys, page):
     assert page == [root]
 
 
+def test_the_same_runs_are_told_against_another_arm(tmp_path, capsys):
+    root = comparison(tmp_path / "there", {"grpo": [0.5, 0.75], "trace": [0.75, 1.0]})
+    assert cli.main(["compare", "--table", str(root), "--reference", "trace", "--target", "0.5"]) == 0
+    assert "atlas grpo: 0.625 at equal tokens, 2 seeds  -0.250 against trace" in capsys.readouterr().out
+    for _ in range(2):  # the second time by what the folder remembers
+        found = json.loads((root / "comparison.json").read_text())
+        assert (found["reference"], found["target"], found["problems"]) == ("trace", {"atlas": 0.5}, [])
+        assert cli.main(["compare", "--table", str(root)]) == 0
+    assert (
+        "--reference 'trase' is not among the arms. Did you mean 'trace'?"
+        in fails(capsys, "--table", root, "--reference", "trase")[0]
+    )
+    with processes.locked(root):
+        assert "another comparison is at work there" in fails(capsys, "--table", root, "--target", "0.25")[0]
+    assert json.loads((root / "plan.json").read_text())["target"] == 0.5
+
+
 def test_each_arm_gets_the_rate_that_suits_it_best(options, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(processes, "WORKER", stand_ins.straight)
     own = [word for word in options if not word.startswith("learner.learning_rate")]
@@ -198,6 +215,10 @@ def test_a_sweep_without_a_rate_that_works_leaves_an_arm_out(options, tmp_path, 
     ("words", "message"),
     [
         (["--table", "nowhere"], "nowhere: no comparison is there"),
+        (
+            ["--table", "a", "--methods", "grpo", "steps=3"],
+            "about the runs that are there: leave out --methods steps=3",
+        ),
         (["--replay", "nowhere"], "nowhere: no trees are there"),
         (["--table", "a", "--replay", "b"], "--table and --replay are two things to do"),
         (["--jobs", "0"], "--jobs 0: must be 1 or more"),

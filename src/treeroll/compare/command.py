@@ -11,9 +11,9 @@ from typing import Any
 from treeroll import comparison
 from treeroll.compare.jobs import Job, check_same, reported, sweeping
 from treeroll.compare.processes import Failure, locked, run_jobs
-from treeroll.compare.request import Request, make_plan
+from treeroll.compare.request import Request, make_plan, retold
 from treeroll.compare.view import ComparisonView
-from treeroll.comparison.plan import COMPARISON, TABLE, Plan
+from treeroll.comparison.plan import COMPARISON, TABLE, Plan, read_plan
 from treeroll.comparison.summary import RATE
 from treeroll.comparison.sweep import best_rate, tried
 from treeroll.errors import ConfigError, TreerollError
@@ -83,12 +83,22 @@ def compare(request: Request, *, jobs: int | None = None) -> Path:
     return page
 
 
-def write(root: Path) -> Path:
+def write(root: Path, *, reference: str | None = None, target: float | None = None) -> Path:
     """Writes what the run folders of a comparison came to, from files alone, and returns the page to look at.
 
+    Args:
+      root: the comparison's folder.
+      reference: the arm that differences are taken to from now on; None: as it was.
+      target: the held-out success whose price is compared from now on; None: as it was.
+
     Raises:
+      ConfigError: no such arm, or a comparison is at work in the folder whose reference or target would change.
       DataError: there is no comparison in the folder.
     """
+    if reference is not None or target is not None:
+        plan = retold(read_plan(root), reference, target)
+        with locked(root):
+            plan.save(root)
     found = comparison.write(root)
     for problem in found["problems"]:
         print(f"problem: {problem}")

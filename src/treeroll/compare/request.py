@@ -132,6 +132,19 @@ def joined(before: Plan, now: Plan) -> Plan:
     )
 
 
+def retold(plan: Plan, reference: str | None, target: float | None) -> Plan:
+    """Returns the plan of the same runs, told against another arm or another target; None: as it was.
+
+    Raises:
+      ConfigError: the reference is none of the arms.
+    """
+    return replace(
+        plan,
+        reference=plan.reference if reference is None else _reference(plan, reference),
+        target=plan.target if target is None else target,
+    )
+
+
 def _check_amount(plan: Plan, unit: str) -> None:
     if unit not in UNITS:
         raise ConfigError(f"--budget-unit {unit}: unknown.{did_you_mean(unit, list(UNITS))}")
