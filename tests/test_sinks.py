@@ -150,3 +150,9 @@ def test_provenance_names_versions_and_command():
     assert about["command"] == ["treeroll", "train"]
     assert about.keys() == {"treeroll", "commit", "python", "torch", "machine", "command"}
     assert json.loads(json.dumps(about)) == about
+
+
+@pytest.mark.parametrize("started", ["bin/treeroll", "site-packages/treeroll/__main__.py"])
+def test_provenance_names_the_program_as_it_is_called(monkeypatch, started):
+    monkeypatch.setattr("sys.argv", [started, "compare"])
+    assert provenance()["command"] == ["treeroll", "compare"]

@@ -242,8 +242,13 @@ def provenance(command: Sequence[str] | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": _version("torch"),
         "machine": {"system": platform.system(), "arch": platform.machine(), "cores": os.cpu_count()},
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]] if command is None else list(command),
+        "command": [_program(Path(sys.argv[0])), *sys.argv[1:]] if command is None else list(command),
     }
+
+
+def _program(started: Path) -> str:
+    """Returns what was typed to start this process: `treeroll` also for `python -m treeroll`."""
+    return started.parent.name if started.name == "__main__.py" else started.name
 
 
 def _version(package: str) -> str | None:
