@@ -62,24 +62,33 @@ def write(found: Record) -> str:
         means over seeds, with 95 % bootstrap intervals.""",
         "## Main table",
         f"""Held-out success, 0 to 100, and effective ratio in % (mean over training). {len(first["seeds"])} seeds;
-        equal sampled tokens within a world. The paper's: average over the mathematics benchmarks, 8B.""",
-        table(["method", *worlds, "paper, 8B"], [_row(first, arm, worlds) for arm in _names(first)]),
+        at equal sampled tokens within a world: those of the run that sampled least, so numbers may differ a little
+        from those of a comparison with other arms. The paper's: average over the mathematics benchmarks.""",
+        table(["method", *worlds, "paper, 8B", "paper, 14B"], [_row(first, arm, worlds) for arm in _names(first)]),
         "## Effective ratio over training",
         """In %, each quarter of the steps; its denominator is the tasks that got any rollout. The paper's mean over
-        training on mathematics, 8B: 26.8 (GRPO), 60.6 (TRACE).""",
+        training on mathematics: 26.8 (GRPO), 60.6 (TRACE) at 8B, 34.7 and 59.7 at 14B.""",
         table(["method", *worlds], _quarters(found["over_training"], worlds)),
         "## Ablation: uniform or active, stage 1 and stage 2",
         f"""Success and effective ratio; on `atlas`, budgets in rollouts as the paper's, (M, N) = (64, 2),
-        {len(ablation["seeds"])} seeds. The paper's: 8B, multi-hop QA, (1024, 2). Uniform stage 2 draws prefixes.""",
-        table(["stage 1 / stage 2", "ours", "paper, 8B"], [_pair(ablation, arm) for arm in _names(ablation)]),
+        {len(ablation["seeds"])} seeds; success also at equal sampled tokens. The paper's: 8B, multi-hop QA, (1024, 2).
+        Uniform stage 2 draws prefixes at random.""",
+        table(
+            ["stage 1 / stage 2", "at the end", "at equal tokens", "paper, 8B"],
+            [_pair(ablation, arm) for arm in _names(ablation)],
+        ),
         "## Budgets (M, N)",
         f"""The paper's rules (`trace-paper`) with M bare rollouts a step and N continuations for each; on `atlas`,
-        {len(budgets["seeds"])} seeds. The paper's budgets are 16 times ours.""",
-        table(["(M, N)", "ours", "paper, 8B"], [_pair(budgets, arm) for arm in _names(budgets)]),
+        {len(budgets["seeds"])} seeds. The paper's budgets are 16 times ours. A larger budget samples more: the order at
+        the end is the price of it, and at equal tokens it turns round.""",
+        table(
+            ["(M, N)", "at the end", "sampled tokens", "at equal tokens", "paper, 8B"],
+            [_pair(budgets, arm, spent=True) for arm in _names(budgets)],
+        ),
     )
 
 
-PAPER_MAIN = {"grpo": "70.0 / 26.8", "trace": "71.1 / 60.6"}
+PAPER_MAIN = {"grpo": ["70.0 / 26.8", "73.5 / 34.7"], "trace": ["71.1 / 60.6", "74.9 / 59.7"]}
 """Arm -> success and effective ratio, in %, as the paper has them; the same below."""
 LABELS = {
     "uniform-uniform": ("uniform / uniform", "49.5 / 42.8"),
@@ -106,9 +115,13 @@ def _both(arm: Record | None, success: str) -> str:
     """Returns success with its interval, and the effective ratio."""
     if arm is None or arm["mean"][success] is None:
         return NOBODY
+    return f"{_success(arm, success)} / {100 * arm['mean']['effective_ratio']:.1f}"
+
+
+def _success(arm: Record, success: str) -> str:
+    """Returns success with its interval, 0 to 100."""
     mean, low, high = (arm[part][success] for part in ("mean", "low", "high"))
-    interval = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{100 * mean:.1f}{interval} / {100 * arm['mean']['effective_ratio']:.1f}"
+    return f"{100 * mean:.1f}" + ("" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]")
 
 
 def _row(found: Record, name: str, worlds: list[str]) -> list[str]:
@@ -116,12 +129,16 @@ def _row(found: Record, name: str, worlds: list[str]) -> list[str]:
     seeds = {len(arm["seeds"]) for arm in arms if arm is not None}
     fewer = "" if seeds == {len(found["seeds"])} else f" ({' or '.join(map(str, sorted(seeds)))} seeds)"
     cells = [_both(arm, "success_tokens") for arm in arms]
-    return [f"`{name}`{fewer}", *cells, PAPER_MAIN.get(name, NOBODY)]
+    return [f"`{name}`{fewer}", *cells, *PAPER_MAIN.get(name, [NOBODY, NOBODY])]
 
 
-def _pair(found: Record, name: str) -> list[str]:
+def _pair(found: Record, name: str, *, spent: bool = False) -> list[str]:
     label, paper = LABELS[name]
-    return [label, _both(_cell(found, name, found["envs"][0]), "final"), paper]
+    arm = _cell(found, name, found["envs"][0])
+    if arm is None:
+        return [label, NOBODY, *([NOBODY] if spent else []), NOBODY, paper]
+    tokens = [f"{arm['mean']['tokens']:,.0f}"] if spent else []
+    return [label, _both(arm, "final"), *tokens, _success(arm, "success_tokens"), paper]
 
 
 def _quarters(lines: list[Record], worlds: list[str]) -> list[list[str]]:
