@@ -119,7 +119,7 @@ def write(runs: list[dict[str, Any]]) -> str:
     return page(
         "# What continuations teach where answers can be mended",
         f"""`make bench-mending`; raw results in `benchmarks/results/mending.json`. World `atlas-repair`,
-        seeds {seeds}, which nothing else uses, equal sampled tokens. Before training:
+        seeds {seeds}, which had chosen nothing, equal sampled tokens. Before training:
         {start["success"]:.3f}, {start["first"]:.3f}, {start["mended"]:.3f}.""",
         table(["arm", *SHARES.values(), "continuations before a refusal", "after one"], own),
         "## Difference to stage 1 alone, paired by seed",
