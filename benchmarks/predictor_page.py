@@ -66,9 +66,10 @@ def _online(found: dict[str, Any], edges: list[int]) -> list[str]:
     return [
         "## Flips, each predictor allocating for itself",
         """Continuations in `unmixed trees` only (the default of these runs), or in `every tree`. Cells: expected share
-        of chosen prefixes where a continuation ends otherwise than the rollout that it branches from -> what came [95 % interval]
-        (chosen prefixes). `head, mean alone` scores by the mean before the outcome, as the paper does. `CPU`: share of
-        `predict` and `update` in a step's CPU time. `beta` and `constant` are never informed here, and choose nothing.
+        of chosen prefixes where a continuation ends otherwise than the rollout that it branches from -> what came
+        [95 % interval] (chosen prefixes). `head, mean alone` scores by the mean before the outcome, as the paper
+        does. `CPU`: share of `predict` and `update` in a step's CPU time. `beta` and `constant` are never informed
+        here, and choose nothing.
         """,
         table(["predictor", "continuations in", "runs", "steps", *_columns(edges), "CPU"], lines),
     ]
