@@ -1,5 +1,7 @@
 """The engine on a toy world with a scripted policy: trees, rounds, budgets and failures, worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,23 @@ def test_continuation_starts_from_the_middle_and_leaves_its_parent_alone():
     assert {grown.nodes[leaf].reward for leaf in grown.leaves} == {1.0}
     assert grown.nodes[5].origin.kind == "continuation"
     assert (grown.nodes[5].origin.anchor, grown.nodes[5].origin.outcome) == (2, 1.0)
+
+
+def test_an_origin_says_what_its_rule_relied_on():
+    it = engine()
+    (tree,) = it.plant([world().train[2]], step=1)
+    (bare,) = it.extend([tree], replace(at([Anchor(tree)], [1]), blind=True))
+    told = {"scores": np.array([0.2, 0.1]), "promised": np.array([0.15, 0.1]), "price": 0.05, "blind": True}
+    (grown,) = it.extend([bare], replace(at([Anchor(bare, 1), Anchor(bare, 2)], [2, 1]), **told))
+    (plain,) = it.extend([grown], at([Anchor(grown, 2)], [1]))
+    origins = list(dict.fromkeys(node.origin for node in plain.nodes[1:]))
+    assert [(one.kind, one.blind, one.score, one.promised, one.price) for one in origins] == [
+        ("bare", None, None, None, None),  # no outcome could have been looked at
+        ("continuation", True, 0.2, 0.15, 0.05),
+        ("continuation", True, 0.1, 0.1, 0.05),
+        ("continuation", None, None, None, None),  # its rule does not say
+    ]
+    assert [one.outcome for one in origins] == [None, 1.0, 1.0, 1.0]
 
 
 def test_the_next_round_starts_as_soon_as_its_task_is_in_and_ends_when_nothing_is_allocated():

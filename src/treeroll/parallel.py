@@ -120,6 +120,8 @@ class ParallelEngine(Engine):
             gains=allocation.gains[kept],
             prediction=Prediction(told.mean[kept], told.strength[kept], told.cost[kept]),
             propensities=allocation.propensities[kept],
+            scores=None if allocation.scores is None else allocation.scores[kept],
+            promised=None if allocation.promised is None else allocation.promised[kept],
         )
 
     def _together(self, work: Callable[[], T]) -> list[T]:

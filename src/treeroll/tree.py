@@ -51,9 +51,19 @@ class Origin:
     cost: float | None = None
     """What one rollout was expected to cost, in the unit of the budget: 1 in rollouts."""
     outcome: float | None = None
-    """Reward of the incumbent rollout that the choice was conditioned on; None for bare rollouts."""
+    """Reward of the incumbent rollout, known when the choice was made; None for bare rollouts. Whether the choice was
+    conditioned on it says `blind`."""
     propensity: float | None = None
     """Probability of the choice where it was randomised, in (0, 1]."""
+    blind: bool | None = None
+    """Whether the rule chose without a look at how rollouts had ended, at `outcome` that is; None for bare rollouts,
+    where the rule does not say, and in files of earlier versions, which lack the three that follow too."""
+    score: float | None = None
+    """What the anchor was ranked by, where that is contrast for its cost: `gain`, weighted, over `cost`."""
+    promised: float | None = None
+    """The same of its first rollout alone: what was held against `price`."""
+    price: float | None = None
+    """Least that the first rollout had to promise for its cost, > 0; None where the rule had no price."""
 
 
 ROOT = Origin(kind="root")

@@ -236,6 +236,36 @@ def test_what_a_rule_takes_as_exact_is_recorded_as_exact() -> None:
     assert TracePrefixes().allocate([failed], 1, knows, rng()).prediction.strength.tolist() == [4]
 
 
+def test_what_ranked_a_prefix_and_the_price_it_had_to_beat_are_recorded() -> None:
+    """Two continuations of node 1 gain 1 - .5^2 for a cost of 2 each; the price is 0.6 / (2 x 3) = 0.1."""
+    bare = Origin("bare", count=2, gain=0.6, cost=3.0)
+    failed = grow(tree(), [(3, 0.0), (1, 0.0)], bare)
+    knows = Oracle({("task", 1): 0.5, ("task", 2): 0.2}, {("task", 1): 2.0, ("task", 2): 1.0})
+    found = TracePrefixes(worth=0.9, scope="pool").allocate([failed], 5.0, knows, rng())
+    assert chosen(found) == {1: 2, 2: 1}
+    assert found.scores == pytest.approx([0.75 / 2, 0.2])
+    assert found.promised == pytest.approx([0.5 / 2, 0.2])
+    assert found.price == pytest.approx(0.09)
+    assert found.blind is False
+    # Blind, one continuation gains f(V, 2) and two gain f(V, 3): .32 and .48 at V = .2, .5 for one at V = .5.
+    unseen = TracePrefixes(worth=0.9, scope="pool", blind=True).allocate([failed], 4.0, knows, rng())
+    assert (list(chosen(unseen).items()), unseen.blind) == ([(2, 2), (1, 1)], True)
+    assert (unseen.scores.tolist(), unseen.promised.tolist()) == (
+        pytest.approx([0.48, 0.25]),
+        pytest.approx([0.32, 0.25]),
+    )
+    free = TracePrefixes(blind=True).allocate([failed], 4.0, knows, rng())
+    assert (free.promised, free.price, free.blind) == (None, None, True)
+
+
+def test_prefixes_drawn_at_random_are_chosen_blind_unless_mixed_trees_are_left_out() -> None:
+    cold, mixed = oracle({}, informed=False), tree("mixed", rollouts=[(2, 0.0), (2, 1.0)])
+    same = tree("same", rollouts=[(2, 0.0), (2, 0.0)])
+    for weight, blind in ((1.0, True), (0.0, False)):
+        found = TracePrefixes(mixed_weight=weight, scope="pool").allocate([same, mixed], 4, cold, rng())
+        assert (found.blind, found.scores) == (blind, None)
+
+
 def test_explored_tasks_that_are_too_dear_are_left_out_and_no_propensity_is_claimed() -> None:
     knows = roots([0.5] * 4)
     knows.costs = {("t0", 0): 1.0, ("t1", 0): 1.0, ("t2", 0): 1.0, ("t3", 0): 9.0}

@@ -13,7 +13,11 @@ from treeroll.tree import Node, Origin, RolloutTree, Task
 BARE = Origin("bare", count=2, gain=0.5, rank=0, prediction=0.5, strength=4.0, cost=1.0)
 FORKED = Origin(
     "continuation", round=1, anchor=3, count=2, gain=0.91, rank=1, prediction=0.7, strength=2.0, cost=1.0,
-    outcome=0.0, propensity=0.25,
+    outcome=0.0, propensity=0.25, blind=False,
+)  # fmt: skip
+BLIND = Origin(
+    "continuation", round=1, anchor=3, count=4, gain=0.031, rank=0, prediction=0.0091, strength=1.04, cost=1.0,
+    outcome=1.0, blind=True, score=0.0314, promised=0.0123, price=0.0021,
 )  # fmt: skip
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'> \u202e\x1b[2J"
 
@@ -27,7 +31,7 @@ def node(parent: int, text: str, seen: str = "", reward: float | None = None, or
     )  # fmt: skip
 
 
-def branched(name: str, step: int) -> RolloutTree:
+def branched(name: str, step: int, why: Origin = FORKED) -> RolloutTree:
     """Two bare rollouts, one right (nodes 1, 2) and one wrong (3, 4); two continuations of node 3, one right (5)."""
     question = f"Which currency is used where {name} lies?"
     search = f"Thought: where is {name}?\nAction: search[{name}]"
@@ -37,8 +41,8 @@ def branched(name: str, step: int) -> RolloutTree:
         node(1, "Thought: that settles it.\nAction: answer[euro]", reward=1.0),
         node(0, search, f"{name}: nothing found."),
         node(3, "Action: answer[dollar]", reward=0.0),
-        node(3, "Action: answer[euro]", reward=1.0, origin=FORKED),
-        node(3, "Action: answer[franc]", reward=0.0, origin=FORKED),
+        node(3, "Action: answer[euro]", reward=1.0, origin=why),
+        node(3, "Action: answer[franc]", reward=0.0, origin=why),
     )
     return RolloutTree(Task(name, question), nodes, step=step)
 
@@ -51,9 +55,11 @@ def flat(name: str, step: int, rewards: Sequence[float], text: str = "realm sear
     return RolloutTree(Task(name, f"Q {name} ? T"), tuple(nodes), step=step)
 
 
-def write_run(path: Path, steps: dict[int, list[RolloutTree]], credit: str = "group-unscaled") -> Path:
+def write_run(
+    path: Path, steps: dict[int, list[RolloutTree]], credit: str = "group-unscaled", **config: dict[str, int]
+) -> Path:
     """Writes a run folder with these trees."""
-    folder = RunFolder.create(path, {"method": "trace", "env": "atlas", "learner": {"credit": credit}}, {})
+    folder = RunFolder.create(path, {"method": "trace", "env": "atlas", "learner": {"credit": credit}} | config, {})
     for step, trees in steps.items():
         folder.append_metrics({"step": step})
         folder.write_trees(step, trees)

@@ -82,6 +82,20 @@ def test_two_rounds_at_one_prefix_are_two_reasons():
     )
 
 
+def test_a_blind_choice_names_the_outcome_and_that_it_was_not_looked_at():
+    why = Origin(
+        "continuation", round=1, anchor=1, count=2, gain=0.03, outcome=1.0, blind=True, score=0.00612, promised=0.0059,
+        price=0.0021,
+    )  # fmt: skip
+    done = {"reward": 1.0, "stop_reason": "answer"}
+    nodes = (node(-1), node(0), node(1, **done), *(node(1, **done, origin=why) for _ in range(2)))
+    (rollout,) = view(RolloutTree(Task("a", "Where?"), nodes)).rollouts
+    assert rollout.branching == (
+        "2 continuations of a successful rollout, expected contrast 0.03, chosen without a look at the outcome, "
+        "score 0.00612 a unit of cost, price 0.0021 (first rollout 0.0059)",
+    )
+
+
 def test_branches_beyond_the_nesting_are_counted():
     nodes = [node(-1)]
     for depth in range(NESTING + 5):

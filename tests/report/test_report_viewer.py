@@ -43,6 +43,7 @@ def test_a_record_holds_the_tree_in_columns(mixed_tree):
     assert record["origins"][2] == {
         "kind": "continuation", "anchor": 3, "round": 1, "count": 2, "gain": 0.91, "rank": 0, "prediction": 0.7,
         "strength": None, "cost": None, "outcome": 0, "propensity": None,
+        "blind": None, "score": None, "promised": None, "price": None,
     }  # fmt: skip
     assert record["credit"] == [None, 0.5, 0.5, -0.5, -0.5, 0.5, -0.5]  # 2 of 4 leaves succeed; a turn has its own leaf
     assert record["prompt"] == record["problem"] == ""

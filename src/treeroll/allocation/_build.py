@@ -30,6 +30,10 @@ def choose(
     cost: ArrayLike | None = None,
     propensities: ArrayLike | None = None,
     rank_by: ArrayLike | None = None,
+    scores: ArrayLike | None = None,
+    promised: ArrayLike | None = None,
+    price: float | None = None,
+    blind: bool | None = None,
 ) -> Allocation:
     """Returns the allocation of `counts` rollouts from `anchors`; anchors that get none are left out.
 
@@ -42,12 +46,15 @@ def choose(
       cost: [K] or scalar expected cost of a rollout; None for the prediction's, or 1 (rollouts) without one.
       propensities: [K] or scalar probability of the choice; None, or NaN at an anchor, where it was not randomised.
       rank_by: [K] score to order the anchors by, best first, the earlier on a tie; None keeps their order.
+      scores: [K] the same, in place of `rank_by`, where it is contrast for its cost: it is recorded then.
+      promised, price, blind: [K], and two of the whole, as in `Allocation`.
 
     Raises:
       AllocationError: the expected cost exceeds the budget.
     """
     number = np.asarray(counts, dtype=np.int64)
     chosen = np.flatnonzero(number > 0)
+    rank_by = rank_by if scores is None else scores
     if rank_by is not None:
         chosen = chosen[np.argsort(-np.asarray(rank_by, dtype=np.float64)[chosen], kind="stable")]
 
@@ -69,6 +76,10 @@ def choose(
         ),
         propensities=column(propensities),
         budget=budget,
+        scores=None if scores is None else column(scores),
+        promised=None if promised is None else column(promised),
+        price=price,
+        blind=blind,
     )
     if allocation.cost > budget * (1 + ROUNDING):
         raise AllocationError(

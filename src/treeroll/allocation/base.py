@@ -33,6 +33,16 @@ class Allocation:
     """[K] probability of the choice where it was randomised; NaN where it was not."""
     budget: float
     """What could be spent; `cost` never exceeds it."""
+    scores: NDArray[np.float64] | None = None
+    """[K] what anchors were ranked by, where that is contrast for its cost: `gains`, weighted, over what one rollout is
+    expected to cost. None where the rule ranks by something else."""
+    promised: NDArray[np.float64] | None = None
+    """[K] the same of each anchor's first rollout alone: what the rule held against `price`. None without a price."""
+    price: float | None = None
+    """Least that the first rollout of an anchor had to promise for its cost, > 0; None where the rule had no price."""
+    blind: bool | None = None
+    """Whether the rule chose prefixes without a look at how rollouts had ended, but for failures of environments, which
+    are no outcomes; what its predictor has seen is another matter. None where it does not say, or chooses none."""
 
     @classmethod
     def bare(cls, forest: Sequence[RolloutTree], count: int) -> Allocation:

@@ -79,7 +79,7 @@ class EntropicPrefixes:
         rollouts, price = affordable(anchors, budget, predictor)
         each = self.branches if level else rollouts
         counts = np.diff(np.minimum(each * np.arange(len(anchors) + 1), rollouts))
-        return choose(anchors, counts, budget, cost=price)
+        return choose(anchors, counts, budget, cost=price, blind=True)
 
     def _rise(self, tree: RolloutTree, prefix: int) -> float:
         """Returns dH at a prefix: the estimate for the turn that follows, less that of the path's first turn."""

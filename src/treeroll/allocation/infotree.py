@@ -72,7 +72,7 @@ class CoveringPrefixes:
         earlier = np.array([len(tree.children(node)) - 1 for node in prefixes])
         uncovered *= np.exp(np.log1p(-covered) @ earlier)
         counts = greedy_cover(uncovered, covered, rollouts)
-        return choose(anchors, counts, budget, cost=price, rank_by=counts)
+        return choose(anchors, counts, budget, cost=price, rank_by=counts, blind=True)
 
 
 def greedy_cover(uncovered: NDArray[np.float64], covered: NDArray[np.float64], number: int) -> NDArray[np.int64]:

@@ -50,7 +50,7 @@ class RandomPrefixes:
         counts = np.full(drawn, self.continuations)
         counts[-1] = min(self.continuations, rollouts - self.continuations * (drawn - 1))
         chosen = [anchors[i] for i in picked.tolist()]
-        return choose(chosen, counts, budget, cost=price, propensities=drawn / len(anchors))
+        return choose(chosen, counts, budget, cost=price, propensities=drawn / len(anchors), blind=True)
 
     def _cheap_first(
         self, anchors: Sequence[Anchor], budget: float, predictor: Predictor, rng: np.random.Generator
@@ -66,4 +66,4 @@ class RandomPrefixes:
             left = max(left - counts[place] * cost[place], 0.0)
             if counts[place] < self.continuations:
                 break
-        return choose(anchors, counts, budget, cost=cost)
+        return choose(anchors, counts, budget, cost=cost, blind=True)

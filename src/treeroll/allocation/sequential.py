@@ -126,7 +126,7 @@ class SequentialRoots:
         opening[won + lost > 0] = np.nan
         counts += self._largest_first(table, opening, now.cost, spend - float(counts @ now.cost), limit)
         gains = table[np.arange(len(anchors)), counts]
-        return choose(anchors, counts, budget, gains=gains, prediction=now, rank_by=gains / now.cost)
+        return choose(anchors, counts, budget, gains=gains, prediction=now, scores=gains / now.cost)
 
     def _chances(self, now: Prediction, won: NDArray[np.int64], lost: NDArray[np.int64]) -> NDArray[np.float64]:
         """Returns [P, 1 + most] the probability that 0, 1, ..., most further rollouts make each group mixed."""

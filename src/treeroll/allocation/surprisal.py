@@ -70,7 +70,7 @@ class SurprisingPrefixes:
             return nothing(budget)
         chosen = [parents[place % len(parents)] for place in range(min(self.nodes, rollouts))]
         counts = [chosen.count(anchor.node) for anchor in anchors]
-        return choose(anchors, counts, budget, cost=price)
+        return choose(anchors, counts, budget, cost=price, blind=True)
 
     def _score(self, tree: RolloutTree, turn: int) -> float:
         siblings = len(tree.children(tree.nodes[turn].parent)) - 1

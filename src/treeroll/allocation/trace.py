@@ -7,7 +7,7 @@ bare rollouts are in, or one over all tasks. Both ask the same predictor, and bo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,14 +198,23 @@ class TracePrefixes:
         if not anchors:
             return nothing(budget)
         if not predictor.informed:
-            return RandomPrefixes(self.cold_continuations).allocate(trees, budget, predictor, rng)
+            drawn = RandomPrefixes(self.cold_continuations).allocate(trees, budget, predictor, rng)
+            return replace(drawn, blind=len(trees) == len(forest))  # those left out are mixed: outcomes were looked at
         prediction = _relied_on(predictor.predict(anchors), self.posterior)
         weight = np.array([weights[id(anchor.tree)] for anchor in anchors])
-        least = self.worth * _price(forest) * prediction.cost
+        price = self.worth * _price(forest)
         score = self._blind if self.blind else self._sighted
-        counts, gained = score(anchors, prediction, budget, weight, least)
+        counts, gained, first = score(anchors, prediction, budget, weight, price * prediction.cost)
         return choose(
-            anchors, counts, budget, gains=gained, prediction=prediction, rank_by=gained * weight / prediction.cost
+            anchors,
+            counts,
+            budget,
+            gains=gained,
+            prediction=prediction,
+            scores=gained * weight / prediction.cost,
+            promised=first * weight / prediction.cost if price else None,
+            price=price or None,
+            blind=self.blind,
         )
 
     def _sighted(
@@ -215,8 +224,9 @@ class TracePrefixes:
         budget: float,
         weight: NDArray[np.float64],
         least: NDArray[np.float64],
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Returns [K] continuations of each anchor and [K] the probability that they flip its outcome."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Returns [K] continuations of each anchor, and [K] the probability that they, and [K] that one, flip its
+        outcome."""
         won = [anchor.tree.succeeded(anchor.tree.incumbent(anchor.node)) for anchor in anchors]
         repeat, strength = repeat_posterior(prediction.mean, prediction.strength, won)
         too_little = (1 - repeat < self.min_gain) | (weight * (1 - repeat) < least)
@@ -228,7 +238,7 @@ class TracePrefixes:
             strength=strength,
             weight=np.where(too_little | (repeat == 1), 0.0, weight),
         )
-        return counts, expected_flip_probability(repeat, strength, counts)
+        return counts, expected_flip_probability(repeat, strength, counts), 1 - repeat
 
     def _blind(
         self,
@@ -237,7 +247,7 @@ class TracePrefixes:
         budget: float,
         weight: NDArray[np.float64],
         least: NDArray[np.float64],
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Returns the same without a look at outcomes. Its table has a column for each possible continuation."""
         most = int(budget * (1 + ROUNDING) / prediction.cost.min())
         groups = np.arange(1, min(most, self.max_per_prefix or most) + 2)
@@ -245,7 +255,7 @@ class TracePrefixes:
         first = gains[:, 1:2]  # [K, 1], or [K, 0] where the budget pays for none
         gains[((first < self.min_gain) | (weight[:, None] * first < least[:, None])).any(axis=1)] = 0.0
         counts = expand_by_gain(np.diff(gains, axis=1), budget, cost=prediction.cost, weight=weight)
-        return counts, gains[np.arange(len(anchors)), counts]
+        return counts, gains[np.arange(len(anchors)), counts], gains[:, min(1, gains.shape[1] - 1)]
 
 
 def _relied_on(prediction: Prediction, posterior: bool) -> Prediction:

@@ -74,4 +74,4 @@ class TreeGrpoPrefixes:
             counts[own] = np.bincount(rng.integers(len(own), size=number), minlength=len(own))
             missed = 1 - 1 / len(own)
             propensities[own] = (whole * (1 - missed**self.nodes) + (1 - missed**partial)) / trees
-        return choose(anchors, counts, budget, cost=price, propensities=propensities)
+        return choose(anchors, counts, budget, cost=price, propensities=propensities, blind=True)

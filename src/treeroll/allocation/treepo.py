@@ -72,7 +72,7 @@ class TreePoPrefixes:
             counts = rng.multinomial(rollouts, weights)
             propensities = 1 - (1 - weights) ** rollouts
         anchors = [Anchor(tree, node) for node in paths]
-        return choose(anchors, counts, budget, cost=price, propensities=propensities)
+        return choose(anchors, counts, budget, cost=price, propensities=propensities, blind=True)
 
     def _short_depth(self, tree: RolloutTree, prefixes: Sequence[int], width: int) -> tuple[list[int], int]:
         """Returns the prefixes of the shallowest depth from which too few paths go on, and how many are missing."""

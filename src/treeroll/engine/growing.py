@@ -111,6 +111,10 @@ def origin_of(allocation: Allocation, rank: int, growing: Growing) -> Origin:
         cost=float(prediction.cost[rank]),
         outcome=outcome,
         propensity=_finite(allocation.propensities[rank]),
+        blind=allocation.blind if anchor.node else None,
+        score=None if allocation.scores is None else _finite(allocation.scores[rank]),
+        promised=None if allocation.promised is None else _finite(allocation.promised[rank]),
+        price=allocation.price,
     )
 
 

@@ -38,7 +38,7 @@ class Calibration:
     prefixes: Pairs = field(default_factory=list)
     """Success of each prefix's incumbent, as predicted at the prefix; see `chosen_only`."""
     flips: Pairs = field(default_factory=list)
-    """Whether one of an anchor's continuations ended unlike the incumbent that the choice was conditioned on."""
+    """Whether one of an anchor's continuations ended unlike the incumbent."""
     chosen_only: int = 0
     """How many of the pairs at roots and prefixes are from trees without values: at roots that were chosen by their
     prediction, and at prefixes each continuation of one that was chosen by prediction and incumbent together."""

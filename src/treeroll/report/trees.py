@@ -175,6 +175,13 @@ def _reason(origin: Origin, success_at: float) -> str:
         parts.append(f"predicted success {origin.prediction:.2f}")
     if origin.gain is not None:
         parts.append(f"expected contrast {origin.gain:.2f}")
+    if origin.blind:
+        parts.append("chosen without a look at the outcome")
+    if origin.score is not None:
+        parts.append(f"score {origin.score:.3g} a unit of cost")
+    if origin.price is not None:
+        first = "" if origin.promised is None else f" (first rollout {origin.promised:.3g})"
+        parts.append(f"price {origin.price:.3g}{first}")
     if origin.rank is not None:
         parts.append(f"rank {origin.rank + 1}")
     if origin.propensity is not None:

@@ -91,6 +91,10 @@ def _origin_record(origin: Origin, success_at: float) -> dict[str, Any]:
         "cost": _number(origin.cost),
         "outcome": None if outcome is None else int(outcome >= success_at),
         "propensity": _number(origin.propensity),
+        "blind": origin.blind if isinstance(origin.blind, bool) else None,
+        "score": _number(origin.score),
+        "promised": _number(origin.promised),
+        "price": _number(origin.price),
     }
 
 

@@ -11,8 +11,12 @@
  * @property {number | null} prediction success probability at the anchor, in [0, 1]
  * @property {number | null} strength weight of the prediction in observations
  * @property {number | null} cost of one rollout, in the unit of the budget
- * @property {0 | 1 | null} outcome of the rollout that the choice was conditioned on
+ * @property {0 | 1 | null} outcome of the rollout that made the anchor, known when it was chosen
  * @property {number | null} propensity probability of a random choice
+ * @property {boolean | null} blind whether the rule chose without a look at the outcome
+ * @property {number | null} score what it was ranked by: contrast for the cost of one rollout
+ * @property {number | null} promised the same of its first rollout alone
+ * @property {number | null} price least that the first rollout had to promise
  *
  * @typedef {object} Packed columns over the tree's nodes; node 0 is the prompt
  * @property {string} task

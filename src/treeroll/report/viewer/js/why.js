@@ -1,18 +1,20 @@
 /** Why budget went to an anchor: what was predicted, what was seen, and what more rollouts promised. */
 
 import { el, svg } from "./dom.js";
-import { counted, share, short } from "./words.js";
+import { counted, measured, share, short, single } from "./words.js";
 
 /**
- * Returns the Beta distribution of success at an anchor, before and after its rollout's outcome was seen.
+ * Returns the Beta distribution of success that a rule relied on, before and after it saw the rollout's outcome.
  * @param {import("./tree.js").Origin} origin
- * @returns {{before: [number, number], after: [number, number] | null} | null} null where no strength is saved
+ * @returns {{before: [number, number], after: [number, number] | null} | null} null where no strength is saved; no
+ *   after where the rule did not look at the outcome, or an older file does not say whether it did
  */
 export function posterior(origin) {
   const { prediction, strength, outcome } = origin;
   if (prediction === null || strength === null || strength <= 0) return null;
   const before = [prediction * strength, (1 - prediction) * strength];
-  return { before, after: outcome === null ? null : [before[0] + outcome, before[1] + 1 - outcome] };
+  const seen = outcome !== null && origin.blind === false;
+  return { before, after: seen ? [before[0] + outcome, before[1] + 1 - outcome] : null };
 }
 
 /** @returns {string} an allocation in one line, as in a terminal's drawing */
@@ -20,6 +22,7 @@ export function reason(origin) {
   const parts = [what(origin)];
   if (origin.prediction !== null) parts.push(`predicted success ${share(origin.prediction)}`);
   if (origin.gain !== null) parts.push(`expected contrast ${share(origin.gain)}`);
+  if (origin.blind) parts.push("chosen without a look at the outcome");
   return parts.join(", ");
 }
 
@@ -32,13 +35,15 @@ export function reason(origin) {
 export function allocation(origin, unit) {
   const beliefs = posterior(origin);
   const rows = [
-    ["score", origin.gain === null ? null : `${share(origin.gain)} expected contrast`],
+    ["expected contrast", origin.gain === null ? null : share(origin.gain)],
+    ["score", origin.score === null ? null : `${rate(origin.score, unit)}, by which anchors were ranked`],
+    ["price", origin.price === null ? null : asked(origin, unit)],
     ["rank", origin.rank === null ? null : `${origin.rank + 1}, where 1 is the best anchor`],
     ["predicted", origin.prediction === null ? null : `success ${share(origin.prediction)}`],
-    ["believed before", beliefs && beta(beliefs.before)],
-    ["outcome seen", origin.outcome === null ? null : origin.outcome ? "success" : "failure"],
+    [beliefs?.after ? "believed before" : "believed", beliefs && beta(beliefs.before)],
+    ["outcome", origin.outcome === null ? null : seen(origin)],
     ["posterior", beliefs?.after ? beta(beliefs.after) : null],
-    ["cost", origin.cost === null || unit === "rollouts" ? null : `${short(origin.cost)} ${unit} a rollout, expected`],
+    ["cost", origin.cost === null || unit === "rollouts" ? null : `${measured(origin.cost, unit)} a rollout, expected`],
     ["propensity", origin.propensity === null ? null : `chosen at random with probability ${short(origin.propensity)}`],
     ["round", origin.round === null ? null : origin.round ? `after ${origin.round} of this tree` : "first of this tree"],
   ].filter(([, words]) => words);
@@ -63,6 +68,21 @@ function what(origin) {
   const thing = counted(origin.count ?? 0, origin.kind === "bare" ? "bare rollout" : "continuation");
   if (origin.outcome === null) return thing;
   return `${thing} of a ${origin.outcome ? "successful" : "failed"} rollout`;
+}
+
+function seen({ outcome, blind }) {
+  const looked = blind === null ? "not saved whether the rule looked at it" : "the rule looked at it";
+  return `${outcome ? "success" : "failure"}; ${blind ? "the rule did not look at it" : looked}`;
+}
+
+/** @returns {string} contrast for the cost of one rollout */
+function rate(value, unit) {
+  return `${short(value)} expected contrast a ${single(unit)}`;
+}
+
+function asked({ price, promised }, unit) {
+  const least = `${short(price)} a ${single(unit)} at least`;
+  return promised === null ? least : `${least}; the first rollout promised ${short(promised)}`;
 }
 
 function beta([a, b]) {

@@ -22,6 +22,16 @@ export function short(value) {
   return String(Number(value.toPrecision(3)));
 }
 
+/** @returns {string} a unit of the budget for one: token */
+export function single(unit) {
+  return unit.replace(/s$/, "");
+}
+
+/** @returns {string} 1 token, 1.5 tokens */
+export function measured(value, unit) {
+  return short(value) === "1" ? `1 ${single(unit)}` : `${short(value)} ${unit}`;
+}
+
 const FORMS = [
   /^\s*(<think>[^]*?<\/think>\s*)([^]+)$/i, // a reasoning model's block
   /^\s*(Thought:[^]*?\n\s*)(Action:[^]*)$/i, // ReAct
