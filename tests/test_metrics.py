@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from handmade import bare, flat, fork, plant
 from treeroll import metrics
 from treeroll.credit.sibling_tree import sibling_tree
 from treeroll.predictor.base import Prediction
-from treeroll.tree import Anchor
+from treeroll.tree import Anchor, Origin
 
 
 def forest():
@@ -71,6 +72,31 @@ def test_flips_without_predictions():
     assert realised == 1
 
 
+def test_mixed_groups_as_expected_and_as_they_came():
+    """f(.5, 2) = 1/2, mixed; a posterior Beta(1, 1) of three: 1 - 2 x 1/4 = 1/2, not mixed; one rollout: 0."""
+    known, unsure = Origin("bare", count=2, prediction=0.5), Origin("bare", count=3, prediction=0.5, strength=2.0)
+    single = Origin("bare", count=1, prediction=0.5)
+    forest = [_of(flat(0, 1), known), _of(flat(1, 1, 1), unsure), _of(flat(1), single), flat(0, 1)]
+    assert metrics.mixed_groups(forest) == pytest.approx((1.0, 1.0))
+    grown = fork(_of(flat(0, 0), known), 1, 1, prediction=0.8, outcome=0.0)
+    assert metrics.mixed_groups([grown]) == pytest.approx((0.5, 0.0))  # continuations are no part of a group
+
+
+def test_groups_of_two_allocations_are_two_groups():
+    rounds = [Origin("bare", round=number, count=2, prediction=0.5) for number in (0, 1)]
+    nodes = flat(0, 0, 1, 1).nodes
+    tree = replace(flat(), nodes=(nodes[0], *(replace(one, origin=rounds[i // 4]) for i, one in enumerate(nodes[1:]))))
+    assert metrics.mixed_groups([tree]) == pytest.approx((1.0, 0.0))
+
+
+def test_mixed_groups_without_predictions():
+    assert all(math.isnan(found) for found in metrics.mixed_groups([flat(0, 1)]))
+
+
+def _of(tree, origin):
+    return replace(tree, nodes=(tree.nodes[0], *(replace(node, origin=origin) for node in tree.nodes[1:])))
+
+
 def test_predictor_group():
     tree = flat(0, 1)
     anchors = [Anchor(tree, node) for node in (0, 1, 3)]
@@ -89,6 +115,7 @@ def test_predictor_group():
     assert found["prefix_cost_error"] == 0.5  # 1 turn is left after each prefix; 2 and 1 predicted
     assert math.isnan(found["flips_predicted"])
     assert math.isnan(found["flips_realised"])
+    assert math.isnan(found["mixed_predicted"])
 
 
 def test_wilson_interval():

@@ -17,11 +17,11 @@ import numpy as np
 
 from treeroll import backup
 from treeroll.budget import Unit
-from treeroll.contrast import expected_flip_probability, repeat_posterior
+from treeroll.contrast import expected_flip_probability, expected_mixed_probability, repeat_posterior
 from treeroll.credit.base import Credit
 from treeroll.predictor.base import Prediction
 from treeroll.scoring import auc, brier, ece, relative_error, scored_costs, scored_outcomes, skill
-from treeroll.tree import Anchor, RolloutTree
+from treeroll.tree import Anchor, Origin, RolloutTree
 
 TIMES = ("seconds", "flight")
 """Groups that tell of time. All others are the same when a run is made again from its seed."""
@@ -172,11 +172,11 @@ def staleness_group(trees: Sequence[RolloutTree], version: int) -> dict[str, flo
 def flips(trees: Iterable[RolloutTree]) -> tuple[float, float]:
     """Returns the shares of expanded anchors (prediction, reality) where a continuation changed the outcome.
 
-    An anchor that one round gave k continuations, conditioned on an outcome r, has flipped where at least one of
+    An anchor that one round gave k continuations, and whose incumbent ended with r, has flipped where at least one of
     them ended otherwise than r. Predicted: the mean of E[1 - s^k] over the anchors whose `Origin` holds a prediction,
-    with its strength, once it has seen r (`contrast.repeat_posterior`); without a strength the prediction counts as
-    exact. Realised: over all anchors whose `Origin` holds an outcome. Realised far under predicted is the optimiser's
-    curse (METHOD 3).
+    with its strength, once it has seen r (`contrast.repeat_posterior`), whether or not the rule looked at r; without a
+    strength the prediction counts as exact. Realised: over all anchors whose `Origin` holds an outcome. Realised far
+    under predicted is the optimiser's curse (METHOD 3).
     """
     asked, realised = [], []
     for tree in trees:
@@ -199,6 +199,27 @@ def flips(trees: Iterable[RolloutTree]) -> tuple[float, float]:
     return float(predicted.mean()), _ratio(sum(realised), len(realised))
 
 
+def mixed_groups(trees: Iterable[RolloutTree]) -> tuple[float, float]:
+    """Returns how many groups of bare rollouts are mixed: as many as were expected (prediction), and came (reality).
+
+    A group is what one allocation gave a task, where its `Origin` holds the prediction that the rule relied on; NaN
+    where none does. Expected: the sum of f(v, m), or of its mean over the posterior where there is a strength
+    (`contrast.expected_mixed_probability`), with m as allocated: what stage 1 maximises, drawn tasks included.
+    """
+    asked, came = [], 0
+    for tree in trees:
+        groups: dict[Origin, list[int]] = {}
+        for leaf in tree.bare_leaves:
+            if tree.nodes[leaf].origin.prediction is not None:
+                groups.setdefault(tree.nodes[leaf].origin, []).append(leaf)
+        asked += [(origin.prediction, origin.strength or math.inf, origin.count) for origin in groups]
+        came += sum(is_mixed(tree, leaves) for leaves in groups.values())
+    if not asked:
+        return math.nan, math.nan
+    mean, strength, count = np.array(asked, dtype=np.float64).T
+    return float(expected_mixed_probability(mean, strength, count).sum()), float(came)
+
+
 # Predictor ------------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +231,7 @@ def predictor_group(anchors: Sequence[Anchor], prediction: Prediction, *, unit: 
     prefix_brier, prefix_skill, prefix_auc: the same at the prefixes.
     root_cost_error, prefix_cost_error: mean |predicted - actual| cost over the mean actual cost; null in rollouts.
     flips_predicted, flips_realised: see `flips`.
+    mixed_predicted, mixed_realised: see `mixed_groups`.
 
     Args:
       anchors: K roots and prefixes of the step's finished trees.
@@ -220,7 +242,9 @@ def predictor_group(anchors: Sequence[Anchor], prediction: Prediction, *, unit: 
     """
     root, prefix = scored_outcomes(anchors, prediction.mean)
     root_cost, prefix_cost = scored_costs(anchors, prediction.cost, unit)
-    predicted, realised = flips({id(anchor.tree): anchor.tree for anchor in anchors}.values())
+    trees = {id(anchor.tree): anchor.tree for anchor in anchors}.values()
+    predicted, realised = flips(trees)
+    expected, came = mixed_groups(trees)
     return {
         "informed": informed,
         "root_brier": brier(*root),
@@ -234,6 +258,8 @@ def predictor_group(anchors: Sequence[Anchor], prediction: Prediction, *, unit: 
         "prefix_cost_error": relative_error(*prefix_cost),
         "flips_predicted": predicted,
         "flips_realised": realised,
+        "mixed_predicted": expected,
+        "mixed_realised": came,
     }
 
 

@@ -18,7 +18,8 @@ _log = get_logger(__name__)
 
 SUMMED = frozenset(
     ["pool", "left", "bare_rollouts", "continuations", "rollouts", "turns", "sampled_tokens", "computed_tokens",
-     "tool_calls", "active_tasks", "mixed_tasks", "errors", "timeouts", "withdrawn", "replayed"]
+     "tool_calls", "active_tasks", "mixed_tasks", "errors", "timeouts", "withdrawn", "replayed",
+     "predictor/mixed_predicted", "predictor/mixed_realised"]
 )  # fmt: skip
 """Metrics that are summed over ranks; the others are averaged."""
 
