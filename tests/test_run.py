@@ -1,7 +1,10 @@
 """Whole runs of a tiny model: what they write, that it agrees, and that equal seeds give equal bytes."""
 
+import base64
 import errno
+import gzip
 import json
+import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -23,6 +26,8 @@ from treeroll.learner.policy import load_policy
 from treeroll.learner.update import Learner, UpdateStats
 from treeroll.metrics import TIMES
 from treeroll.predictor import HeadPredictor
+from treeroll.report.data import load_run
+from treeroll.report.page import render
 from treeroll.samplers.local import LocalSampler
 from treeroll.sinks import RunFolder, read_metrics, tree_steps
 from treeroll.treefile import load_trees
@@ -156,7 +161,7 @@ def test_sampled_log_probabilities_are_the_learners(straight, model):
 
 
 @pytest.mark.parametrize("method", methods.names())
-def test_every_method_runs_within_its_budget(small, tmp_path, method, monkeypatch):
+def test_every_method_runs_within_its_budget_and_its_trees_are_on_its_page(small, tmp_path, method, monkeypatch):
     monkeypatch.setattr("treeroll.build.PROBES", 2)
     out = tmp_path / "run"
     assert tiny.printed(small(method=method, steps=2, out=out))[-1] == str(out)
@@ -166,6 +171,16 @@ def test_every_method_runs_within_its_budget(small, tmp_path, method, monkeypatc
         assert spent + allocation["left"] == 32 * record["step"]
     branches = [sum(record["allocation"]["branch_turns"].values()) for record in metrics(out)[1:]]
     assert all(count > 0 for count in branches) == methods.get(method).branches
+    found = load_run(out)
+    page = render(found)
+    assert found.notices == []
+    assert f"{method} on atlas" in page
+    steps = re.findall(r'class="tv-data" data-step="(\d+)">([^<]+)<', page)
+    shown = {int(step): json.loads(gzip.decompress(base64.b64decode(data))) for step, data in steps}
+    assert {step: [tree["task"] for tree in packed] for step, packed in shown.items()} == {
+        step: [tree.task.id for tree in forest] for step, forest in trees(out).items()
+    }
+    assert all(tree["credit"] is not None and not tree["problem"] for packed in shown.values() for tree in packed)
 
 
 def test_what_a_step_leaves_goes_to_the_next(small, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", allow_abbrev=False, help="write the HTML report of a run or a comparison")
     report.add_argument("directory", type=Path, metavar="DIR", help="folder of the run, or of the comparison")
+    report.add_argument("--runs", action="store_true", help="of a comparison: first write the page of each of its runs")
     report.set_defaults(run=_report)
 
     tree = commands.add_parser("tree", allow_abbrev=False, help="draw trees of a run in the terminal")
@@ -271,7 +272,22 @@ def _report(known: argparse.Namespace) -> None:
     from treeroll.comparison import COMPARISON, PLAN
 
     compared = any((known.directory / name).is_file() for name in (PLAN, COMPARISON))
-    print((report.write_comparison if compared else report.write_report)(known.directory))
+    if known.runs and not compared:
+        raise ConfigError(f"--runs is for a comparison, and {known.directory} is none: leave it out")
+    for folder in report.run_folders(known.directory) if known.runs else ():
+        _write_page(report.write_report, folder)
+    _write_page(report.write_comparison if compared else report.write_report, known.directory)
+
+
+def _write_page(write: Callable[..., Path], directory: Path) -> None:
+    """Writes a page and prints what it leaves out, then its path."""
+    from treeroll.report.drawing import one_line
+
+    notices: list[str] = []
+    path = write(directory, notices=notices)
+    for notice in notices:
+        print(f"problem: {one_line(notice, 10**6)}")
+    print(path)
 
 
 def _tree(known: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from treeroll.report import write_report
 
 HERE = Path(__file__).parent
 FINDER = HERE.parents[1] / "scripts" / "browser"
+VIEWER = "section.tv[data-ready]"
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +41,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def visit(browser):
-    """Opens a page and waits for its viewer. What the page complains of fails the test, at its end."""
+    """Opens a page and waits for a part of it, at first the viewer. What it complains of fails the test, at its end."""
     contexts, complaints = [], []
 
-    def opened(path: Path, place: str = "", **options):
+    def opened(path: Path, place: str = "", *, ready: str = VIEWER, **options):
         options = {"viewport": {"width": 1280, "height": 900}, **options}
         context = browser.new_context(offline=True, **options)
         contexts.append(context)
@@ -53,7 +54,7 @@ def visit(browser):
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         page.on("request", lambda asked: None if asked.url.startswith("file:") else complaints.append(asked.url))
         page.goto(path.as_uri() + place)
-        page.wait_for_selector("section.tv[data-ready]")
+        page.wait_for_selector(ready)
         return page
 
     yield opened
@@ -62,11 +63,18 @@ def visit(browser):
     assert complaints == []
 
 
+@pytest.fixture(scope="session")
+def pictures() -> dict[str, str]:
+    """Which test kept a picture, by its name."""
+    return {}
+
+
 @pytest.fixture
-def keep():
-    """Keeps a picture of a page."""
+def keep(pictures, request):
+    """Keeps a picture of a page; fails where another test has kept one of that name."""
 
     def kept(page, name: str, *, whole: bool = True) -> None:
+        assert pictures.setdefault(name, request.node.nodeid) == request.node.nodeid
         page.screenshot(path=HERE / "screenshots" / f"{name}.png", full_page=whole)
 
     return kept

@@ -200,38 +200,6 @@ def test_text_from_a_model_stays_text(visit, tmp_path):
     assert not re.search("[\u202e\x1b]", page.locator("section.tv .tv-app").inner_text())
 
 
-def test_a_thousand_trees_of_fifty_nodes_stay_a_small_page(visit, tmp_path):
-    page = visit(write_report(viewer_runs.large_run(tmp_path / "run")))
-    size = "document.querySelectorAll('section.tv *').length"
-    assert page.evaluate(size) < 1500
-    assert page.locator(".tv-item").count() < 40
-    box = page.locator(".tv-list")
-    for share in (0.3, 0.7, 1.0):
-        box.evaluate("(e, share) => { e.scrollTop = share * e.scrollHeight; }", share)
-        page.wait_for_function("top => Math.abs(document.querySelector('.tv-list').scrollTop - top) < 1",
-                               arg=box.evaluate("e => e.scrollTop"))  # fmt: skip
-    expect(page.locator(".tv-item").last).to_contain_text("question 999")
-    page.locator(".tv-item").last.click()
-    expect(page.locator(".tv-title h3")).to_have_text("task-999")
-    page.get_by_role("button", name="Open all turns").click()
-    assert page.locator(".tv-detail").count() == 50
-    page.locator(".tv-list").press("Home")
-    expect(page.locator(".tv-title h3")).to_have_text("task-0")
-    page.get_by_label("Search text").fill("entry 512 of")
-    expect(page.locator(".tv-item")).to_have_count(1)
-    assert page.evaluate(size) < 1500
-
-
-def test_a_large_tree_starts_folded(visit, tmp_path):
-    page = visit(write_report(viewer_runs.write_run(tmp_path / "run", {1: [viewer_runs.flat("big", 1, [1, 0] * 300)]})))
-    expect(page.locator(".tv-line")).to_have_count(400)
-    expect(page.locator(".tv-is-turn")).to_have_count(0)
-    page.get_by_role("button", name="Show 201 more lines").click()
-    expect(page.locator(".tv-line")).to_have_count(601)
-    page.evaluate("location.hash = '#step=1&tree=0&node=1200'")
-    expect(line(page, 1200).locator(".tv-detail")).to_be_visible()
-
-
 def test_credit_that_cannot_be_known_is_said_not_invented(visit, tmp_path):
     page = visit(write_report(viewer_runs.small_run(tmp_path / "run", credit="critic")))
     expect(page.locator(".tv-problem")).to_contain_text("'critic' compares with the predicted success")

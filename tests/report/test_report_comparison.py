@@ -187,6 +187,31 @@ def test_a_page_links_to_the_reports_of_its_runs(root):
     assert outline(page(root)).loads == ["runs/atlas/grpo/seed-0/report.html"]
 
 
+def test_the_pages_of_all_runs_that_are_there_are_written_and_linked(root, capsys):
+    (root / "runs" / "atlas" / "grpo" / "seed-1" / "trees" / "step-0003.jsonl.gz").write_bytes(b"no")
+    shutil.rmtree(root / "runs" / "atlas" / "grpo" / "seed-2")
+    change(root, lambda found: found["arms"][1].update(runs=[]))
+    change(root, lambda found: found["arms"][2].update(runs=["../elsewhere"]))
+    assert "treeroll report DIR/runs/atlas/grpo/seed-0</code> writes one" in page(root)
+    assert cli.main(["report", str(root), "--runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    left = [f"runs/atlas/grpo/seed-{seed}/report.html" for seed in (0, 1, 3, 4)]
+    assert [line for line in lines if not line.startswith("problem: ")] == [
+        *(str(root / name) for name in left), str(root / "report.html"),
+    ]  # fmt: skip
+    assert lines[1].startswith("problem: trees/step-0003.jsonl.gz: damaged")  # before the path of its page
+    text = (root / "report.html").read_text(encoding="utf-8")
+    assert outline(text).loads == left
+    assert "report DIR --runs" not in text
+    assert any(line.startswith("problem: runs/atlas/grpo/seed-2: no such run folder") for line in lines)
+
+
+def test_only_a_comparison_has_runs(root, capsys):
+    run = root / "runs" / "atlas" / "grpo" / "seed-0"
+    assert cli.main(["report", str(run), "--runs"]) == 2
+    assert f"--runs is for a comparison, and {run} is none: leave it out" in capsys.readouterr().err
+
+
 def test_half_a_file_is_enough(root):
     bare = {"reference": "grpo", "arms": [{"name": "grpo", "env": "atlas"}, {"name": "trace", "env": "atlas"}, 3]}
     (root / "comparison.json").write_text(json.dumps(bare))

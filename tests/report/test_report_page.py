@@ -6,10 +6,12 @@ import json
 import re
 import subprocess
 import sys
+from html import unescape
 
 import pytest
 from outline import HOSTILE, outline
 
+from treeroll import cli
 from treeroll.errors import DataError
 from treeroll.report import write_report
 from treeroll.sinks import RunFolder
@@ -126,6 +128,22 @@ def test_what_cannot_be_read_is_named_on_the_page(run_dir):
     ):
         assert words in html
     assert str(run_dir) not in html
+
+
+def test_the_command_says_what_its_page_leaves_out_and_ends_with_its_path(run_dir, capsys):
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        file.write("{<oops>\n")
+    (run_dir / "trees" / "step-0012.jsonl.gz").write_bytes(b"no")
+    assert cli.main(["report", str(run_dir)]) == 0
+    *problems, path = capsys.readouterr().out.splitlines()
+    assert path == str(run_dir / "report.html")
+    assert [problem.split(":")[:2] for problem in problems] == [
+        ["problem", " metrics.jsonl, line 14"],
+        ["problem", " trees/step-0012.jsonl.gz"],  # its predictions
+        ["problem", " trees/step-0012.jsonl.gz"],  # its trees
+    ]
+    page = unescape((run_dir / "report.html").read_text(encoding="utf-8"))
+    assert all(problem.removeprefix("problem: ") in page for problem in problems)
 
 
 def test_a_folder_without_metrics_has_a_page_and_a_missing_one_has_none(run_dir, tmp_path):

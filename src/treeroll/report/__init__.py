@@ -15,8 +15,9 @@ Reads files only; torch is never imported.
 
 from __future__ import annotations
 
+from treeroll.report.compared import run_folders
 from treeroll.report.comparison_page import write_comparison
 from treeroll.report.drawing import branches
 from treeroll.report.page import write_report
 
-__all__ = ["branches", "write_comparison", "write_report"]
+__all__ = ["branches", "run_folders", "write_comparison", "write_report"]

@@ -127,16 +127,8 @@ def load_comparison(path: Path) -> Comparison:
     Raises:
       DataError: there is no such folder, it holds no `comparison.json`, or that file is not one.
     """
-    if not path.is_dir():
-        raise DataError(f"{path}: no such folder; name the DIR that `treeroll compare --out DIR` wrote")
-    file = path / COMPARISON
-    if not file.exists():
-        raise DataError(f"{path}: holds no {COMPARISON}. Make it from its runs: treeroll compare --table {path}")
-    raw = sinks.read_json(file)
+    raw, rows = _read(path)
     notices = [str(problem).rstrip(".") + "." for problem in _list(raw.get("problems"))]
-    rows = [row for row in _list(raw.get("arms")) if isinstance(row, Mapping)]
-    if not rows:
-        raise DataError(f"{file}: names no arms. Make it again from the runs: treeroll compare --table {path}")
     if not any("headline" in row for row in rows):
         notices.append(
             f"{COMPARISON}: of an earlier version, whose intervals were too narrow; it makes no winner here. "
@@ -172,6 +164,34 @@ def load_comparison(path: Path) -> Comparison:
         sweep=[row for row in _list(raw.get("sweep")) if isinstance(row, Mapping)],
         notices=list(dict.fromkeys(notice.replace(f"{path}/", "") for notice in notices)),
     )
+
+
+def run_folders(path: Path) -> list[Path]:
+    """Returns the folders of the runs that a comparison reports, in its order; errors as in `load_comparison`.
+
+    Those that are missing, hold no run or lie outside the comparison's folder are left out: its page names them.
+    """
+    _, rows = _read(path)
+    names = dict.fromkeys(str(name) for row in rows for name in _list(row.get("runs")))
+    return [path / name for name in names if _lies_in(path, name) and data.holds_run(path / name)]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
+    """Returns what is in `comparison.json`, and its arms, one or more; errors as in `load_comparison`."""
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; name the DIR that `treeroll compare --out DIR` wrote")
+    file = path / COMPARISON
+    if not file.exists():
+        raise DataError(f"{path}: holds no {COMPARISON}. Make it from its runs: treeroll compare --table {path}")
+    raw = sinks.read_json(file)
+    rows = [row for row in _list(raw.get("arms")) if isinstance(row, Mapping)]
+    if not rows:
+        raise DataError(f"{file}: names no arms. Make it again from the runs: treeroll compare --table {path}")
+    return raw, rows
+
+
+def _lies_in(path: Path, name: str) -> bool:
+    return (path / name).resolve().is_relative_to(path.resolve())
 
 
 def _arm(row: Mapping[str, Any], letters: Mapping[str, str], places: Mapping[str, int]) -> Arm:
@@ -228,7 +248,7 @@ def _add_runs(arm: Arm, path: Path, names: Sequence[Any], notices: list[str]) ->
     """Reads the runs of an arm. What of a run cannot be read, or that it is missing, becomes a notice."""
     for name in map(str, names):
         folder = path / name
-        if not folder.resolve().is_relative_to(path.resolve()):
+        if not _lies_in(path, name):
             notices.append(f"{COMPARISON}: the run {name!r} lies outside the comparison's folder; it is left out.")
             continue
         try:

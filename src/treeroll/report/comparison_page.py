@@ -14,25 +14,29 @@ from treeroll.report.compared import Arm, Comparison
 from treeroll.report.figures.strokes import stroke
 
 
-def write_comparison(directory: str | os.PathLike[str]) -> Path:
+def write_comparison(directory: str | os.PathLike[str], *, notices: list[str] | None = None) -> Path:
     """Writes the report of a comparison as one HTML file that needs no network, and returns its path.
 
     Runs, lines and files that cannot be read are left out and named at the top of the page.
 
     Args:
       directory: the folder that `treeroll compare` wrote, with its `comparison.json`.
+      notices: where the page's sentences on what is left out, or to be read with care, are added.
 
     Raises:
       DataError: there is no such folder, or no comparison in it.
       MissingExtraError: jinja2 or matplotlib is not installed.
     """
-    directory = Path(directory)
-    return html.write(directory / "report.html", render(compared.load_comparison(directory)))
+    found = compared.load_comparison(Path(directory))
+    if notices is not None:
+        notices += found.notices
+    return html.write(found.path / "report.html", render(found))
 
 
 def render(found: Comparison) -> str:
     """Returns the page of a comparison; errors as in `write_comparison`."""
     key, measured = standings.measure(found)
+    arms = [_arm(found, arm) for arm in found.arms]
     stands = [one for env in found.envs if (one := standings.standing(found, env)) is not None]
     return html.render(
         "comparison.html.j2",
@@ -51,7 +55,8 @@ def render(found: Comparison) -> str:
         gaps=html.drawings(figures.of_standings(found, key)),
         envs=[_env(found, env) for env in found.envs],
         about=[("seeds", _seeds(found)), *data.provenance(found.about)],
-        arms=[_arm(found, arm) for arm in found.arms],
+        arms=arms,
+        unlinked=[name for arm in arms for name, link in arm["runs"] if not link],
         columns=[(column.title, column.about) for column in found.columns if column.about],
         options=data.flatten(found.options),
     )

@@ -36,7 +36,7 @@ def load_run(path: Path) -> RunFiles:
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such run folder; name the DIR that `treeroll train --out DIR` wrote")
-    if not any((path / name).exists() for name in (sinks.CONFIG, sinks.METRICS)):
+    if not holds_run(path):
         raise DataError(f"{path}: not a run folder, it holds neither {sinks.CONFIG} nor {sinks.METRICS}")
     notices: list[str] = []
 
@@ -55,6 +55,11 @@ def load_run(path: Path) -> RunFiles:
     except DataError as error:
         notices.append(f"{error}. The report goes without figures and curves.")
     return RunFiles(path, config, about, records, [notice.replace(f"{path}/", "") for notice in notices])
+
+
+def holds_run(path: Path) -> bool:
+    """Returns whether a folder is one that `load_run` can read."""
+    return any((path / name).exists() for name in (sinks.CONFIG, sinks.METRICS))
 
 
 def number(record: Record, *keys: str) -> float | None:

@@ -21,7 +21,9 @@ class Fact:
     detail: str = ""
 
 
-def write_report(run_dir: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Path:
+def write_report(
+    run_dir: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, notices: list[str] | None = None
+) -> Path:
     """Writes the report of a run as one HTML file that needs no network, and returns its path.
 
     Lines and files that cannot be read are left out and named at the top of the page.
@@ -29,21 +31,27 @@ def write_report(run_dir: str | os.PathLike[str], out: str | os.PathLike[str] | 
     Args:
       run_dir: the folder that a run wrote, finished or not.
       out: the file to write; `report.html` in the run folder by default.
+      notices: where the page's sentences on what is left out are added.
 
     Raises:
       DataError: `run_dir` is missing, or holds no run.
       MissingExtraError: jinja2 or matplotlib is not installed.
     """
-    run_dir = Path(run_dir)
-    return html.write(run_dir / "report.html" if out is None else Path(out), render(data.load_run(run_dir)))
+    run = data.load_run(Path(run_dir))
+    path = html.write(run.path / "report.html" if out is None else Path(out), render(run))
+    if notices is not None:
+        notices += run.notices
+    return path
 
 
 def render(run: data.RunFiles) -> str:
-    """Returns the page of a run; errors as in `write_report`."""
+    """Returns the page of a run, and adds to its notices what else cannot be read; errors as in `write_report`."""
     unread: list[str] = []
     drawn = figures.of_run(run.records, calibration.load(run.path, unread))
     run.notices.extend(notice.replace(f"{run.path}/", "") for notice in unread)
-    return html.render(
+    without: list[str] = []
+    trees = viewer.section(run.path, notices=without)
+    page = html.render(
         "run.html.j2",
         script_policy=viewer.script_policy(),
         kind="run",
@@ -57,8 +65,10 @@ def render(run: data.RunFiles) -> str:
         phases=_phases(run.records),
         config=data.flatten(run.config),
         about=data.provenance(run.about),
-        viewer=html.trusted(viewer.section(run.path)),
+        viewer=html.trusted(trees),
     )
+    run.notices += without  # they stand above the trees, not at the top of the page
+    return page
 
 
 def _title(run: data.RunFiles) -> str:

@@ -20,7 +20,7 @@ MOST_MEGABYTES = 12.0
 """Packed trees in one page; about 500 steps of the default run. A phone opens that."""
 
 
-def section(run_dir: Path, *, most_megabytes: float = MOST_MEGABYTES) -> str:
+def section(run_dir: Path, *, most_megabytes: float = MOST_MEGABYTES, notices: list[str] | None = None) -> str:
     """Returns the HTML of the tree viewer of a run, self-contained; equal folders give equal text.
 
     A tree file that cannot be read is left out and named. Text from the run is escaped, or packed where it is not HTML.
@@ -28,13 +28,16 @@ def section(run_dir: Path, *, most_megabytes: float = MOST_MEGABYTES) -> str:
     Args:
       run_dir: the folder that a run wrote, finished or not.
       most_megabytes: limit of the packed trees; what does not fit is left out, and the section says so.
+      notices: where its sentences on what is left out are added.
     """
     try:
         config = sinks.read_json(run_dir / sinks.CONFIG)
     except DataError:
         config = {}  # the top of the report names the damage; here it costs the credit, which says so itself
     by = rule(config)
-    packed, notices = pack_steps(run_dir, by, int(most_megabytes * 1e6))
+    packed, left_out = pack_steps(run_dir, by, int(most_megabytes * 1e6))
+    if notices is not None:
+        notices += left_out
     index = {
         "steps": [{"step": one.step, "trees": one.trees} for one in packed],
         "credit": readable(by.name),
@@ -46,7 +49,7 @@ def section(run_dir: Path, *, most_megabytes: float = MOST_MEGABYTES) -> str:
             '<section class="tv" id="trees" aria-labelledby="tv-title">',
             f"<style>\n{bundle.style()}</style>",
             '<h2 id="tv-title">Trees</h2>',
-            *_words(packed, notices),
+            *_words(packed, left_out),
             *(_viewer(index, packed) if packed else []),
             "</section>",
         ]
