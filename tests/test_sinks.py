@@ -95,12 +95,27 @@ def test_opening_what_is_not_a_run(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(DataError, match="cannot be read as JSON"):
         RunFolder.open(tmp_path)
+    (tmp_path / "config.json").write_text("[" * 10**5)
+    with pytest.raises(DataError, match="cannot be read as JSON: maximum recursion depth"):
+        RunFolder.open(tmp_path)
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(DataError, match="holds a list, expected an object"):
         RunFolder.open(tmp_path)
 
 
-@pytest.mark.parametrize("line", ["{oops", "[1]", '{"no": "step"}', '{"step": true}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{oops",
+        "[1]",
+        '{"no": "step"}',
+        '{"step": true}',
+        b"\xff\xfe",
+        '{"step": -1}',
+        f'{{"step": {10**400}}}',
+        "[" * 10**5,
+    ],
+)
 def test_a_corrupt_line_is_named(tmp_path, line):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 0}\n' + (line if isinstance(line, bytes) else line.encode()) + b'\n{"step": 2}\n')
@@ -109,6 +124,17 @@ def test_a_corrupt_line_is_named(tmp_path, line):
     records, problems = scan_metrics(path)
     assert [record["step"] for record in records] == [0, 2]
     assert len(problems) == 1
+
+
+def test_steps_that_do_not_come_after_those_before_are_skipped_and_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(f'{{"step": {step}, "line": {line}}}\n' for line, step in enumerate((0, 2, 2, 1, 3), 1)))
+    records, problems = scan_metrics(path)
+    assert [(record["step"], record["line"]) for record in records] == [(0, 1), (2, 2), (3, 5)]
+    assert problems == [
+        f"{path}, line 3: step 2 is there twice: it must come after step 2",
+        f"{path}, line 4: step 1 is out of order: it must come after step 2",
+    ]
 
 
 def test_missing_metrics_are_an_error(tmp_path):

@@ -228,6 +228,10 @@ def node(**fields):
     return tree_to_json(plant())["nodes"][0] | fields
 
 
+def origin(**fields):
+    return node(origin={"kind": "bare"} | fields)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -242,6 +246,16 @@ def node(**fields):
         (changed(nodes=[node(sampled=[[0, 3]])]), "missing or malformed: ValueError"),
         (changed(nodes=[node(origin={"why": 1})]), "missing or malformed: TypeError"),
         (changed(nodes=[node(hidden="QQ==")]), "missing or malformed: ValueError"),
+        (changed(nodes=[node(text=None)]), "node 0: text is None, expected a text"),
+        (changed(nodes=[node(reward="x")]), "node 0: reward is 'x', expected a number or null"),
+        (changed(nodes=[node(), node(parent=0, stop_reason=[1])]), r"node 1: stop_reason is \[1\], expected a text or"),
+        (changed(nodes=[node(origin={"kind": 5})]), "the origin of node 0: kind is 5, expected one of root, bare"),
+        (changed(nodes=[origin(anchor="x")]), "the origin of node 0: anchor is 'x', expected a whole number"),
+        (changed(nodes=[origin(rank=True)]), "rank is True, expected a whole number or null"),
+        (changed(nodes=[origin(gain=[1])]), r"gain is \[1\], expected a number or null"),
+        (changed(nodes=[origin(outcome="x")]), "outcome is 'x', expected a number or null"),
+        (changed(nodes=[origin(prediction=10**400)]), r"prediction is 1000.*000, expected a number or null"),
+        ("[" * 10**5, r"not JSON \(maximum recursion depth"),
         (changed(nodes=[node(parent=0)]), "node 0 names parent 0; a parent must come before its child"),
         (changed(nodes=[node(), node(parent=1)]), "node 1 names parent 1"),
     ],
@@ -291,6 +305,15 @@ def test_no_line_of_a_file_with_a_wrong_checksum_is_trusted(tmp_path):
         scan_trees(path)
 
 
+def test_a_file_of_no_trees_is_not_an_empty_one(tmp_path):
+    path = tmp_path / "trees.jsonl.gz"
+    save_trees(path, [])
+    assert load_trees(path) == []
+    path.write_bytes(b"")  # what a crash of the machine leaves
+    with pytest.raises(DataError, match=r"trees\.jsonl\.gz: damaged: empty \(0 bytes\)$"):
+        load_trees(path)
+
+
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "trees.jsonl.gz"
     with pytest.raises(DataError, match="no such file"):
@@ -300,6 +323,7 @@ def test_a_damaged_file_is_named(tmp_path):
     for damage in (
         whole[:-20],
         whole[:30] + b"\x00\x00\x00" + whole[33:],
+        b"",
         b"plain text",
         gzip.compress(b"\xff\xfe\xff"),
     ):

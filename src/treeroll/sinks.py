@@ -28,6 +28,8 @@ from treeroll.tree import RolloutTree
 from treeroll.treefile import save_trees
 
 CONFIG, ABOUT, METRICS, TREES, CHECKPOINTS = "config.json", "run.json", "metrics.jsonl", "trees", "checkpoints"
+MOST_STEPS = 10**9
+"""More than any run has: a larger step is damage."""
 _TREE_FILE = re.compile(r"step-(\d+)\.jsonl\.gz")
 
 
@@ -185,7 +187,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; its folder is not a run folder, or was copied in part") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: holds a {type(value).__name__}, expected an object")
@@ -205,7 +207,9 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def scan_metrics(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Returns the readable records of a `metrics.jsonl` and a sentence on each line that is not.
+    """Returns the readable records of a `metrics.jsonl`, steps rising, and a sentence on each line that is not one.
+
+    Of two lines of one step the first is taken, and what does not come after the lines before it is none.
 
     Raises:
       DataError: the file is missing or cannot be opened.
@@ -217,20 +221,28 @@ def scan_metrics(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], li
         raise DataError(f"{path}: no such file") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    records, problems = [], []
+    records: list[dict[str, Any]] = []
+    problems: list[str] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problems.append(f"{path}, line {number}: not JSON ({error})")
             continue
         step = record.get("step") if isinstance(record, dict) else None
-        if isinstance(step, int) and not isinstance(step, bool):
-            records.append(record)
+        last = records[-1]["step"] if records else None
+        if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < MOST_STEPS:
+            problems.append(
+                f"{path}, line {number}: not a metrics record (an object with an integer 'step', 0 or more and "
+                f"below {MOST_STEPS})"
+            )
+        elif last is not None and step <= last:
+            said = "there twice" if step == last else "out of order"
+            problems.append(f"{path}, line {number}: step {step} is {said}: it must come after step {last}")
         else:
-            problems.append(f"{path}, line {number}: not a metrics record (an object with an integer 'step')")
+            records.append(record)
     return records, problems
 
 

@@ -6,10 +6,12 @@ import base64
 import gzip
 import json
 import os
+import reprlib
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,13 @@ from treeroll.errors import DataError
 from treeroll.tree import Node, Origin, RolloutTree, Task
 
 FORMAT = "treeroll-tree/1"
+
+_WORDS = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"
+}  # fmt: skip
+"""Types that JSON has, in words."""
+_Rules: TypeAlias = list[tuple[str, tuple[Any, ...], str]]
+"""Field, what it may be (types, or texts), and the same in words."""
 
 
 def tree_to_json(tree: RolloutTree, *, hidden: bool = False) -> dict[str, Any]:
@@ -55,7 +64,7 @@ def tree_from_json(record: Mapping[str, Any]) -> RolloutTree:
     try:
         tree = RolloutTree(
             task=Task(**record["task"]),
-            nodes=tuple(_node_from_json(node) for node in record["nodes"]),
+            nodes=tuple(_node_from_json(node, index) for index, node in enumerate(record["nodes"])),
             policy_version=int(record["policy_version"]),
             seed=int(record["seed"]),
             step=int(record["step"]),
@@ -122,6 +131,8 @@ def _read(path: Path) -> Iterator[RolloutTree | DataError]:
     """Yields the tree of each line, or what is wrong with the line; errors as in `scan_trees`."""
     number = 0
     try:
+        if path.suffix == ".gz" and path.stat().st_size == 0:  # of no trees, too, gzip makes some bytes
+            raise DataError(f"{path}: damaged: empty (0 bytes)")
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
@@ -139,7 +150,7 @@ def _tree_from_line(line: bytes, where: str) -> RolloutTree | DataError:
         return tree_from_json(json.loads(line.decode()))
     except DataError as error:
         return DataError(f"{where}: {error}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return DataError(f"{where}: not JSON ({error})")
 
 
@@ -163,7 +174,9 @@ def _node_to_json(node: Node, version: int, *, hidden: bool) -> dict[str, Any]:
     return record
 
 
-def _node_from_json(record: Mapping[str, Any]) -> Node:
+def _node_from_json(record: Mapping[str, Any], index: int) -> Node:
+    _check_types(record, _NODE, f"node {index}")
+    _check_types(record["origin"], _ORIGIN, f"the origin of node {index}")
     token_ids = np.asarray(record["token_ids"], dtype=np.int32)
     mask = np.zeros(len(token_ids), dtype=np.bool_)
     for start, stop in record["sampled"]:
@@ -184,6 +197,39 @@ def _node_from_json(record: Mapping[str, Any]) -> Node:
         hidden=None if hidden is None else np.frombuffer(base64.b64decode(hidden), "<f2").astype(np.float32),
         version=None if (version := record.get("version")) is None else int(version),
     )
+
+
+def _check_types(record: Mapping[str, Any], rules: _Rules, what: str) -> None:
+    """Raises `DataError` where a field breaks its rule."""
+    for key, options, rule in rules:
+        if key in record and not _fits(record[key], options):
+            raise DataError(f"{what}: {key} is {reprlib.repr(record[key])}, expected {rule}")
+
+
+def _rules(kind: type[Any]) -> _Rules:
+    """Returns the rules of those fields of a class that are JSON as they stand; the others have code of their own."""
+    found: _Rules = []
+    for key, hint in get_type_hints(kind).items():
+        options = get_args(hint) or (hint,)  # of a union, or the values of a `Literal`
+        if get_origin(hint) is Literal:
+            found.append((key, options, f"one of {', '.join(options)}"))
+        elif _WORDS.keys() >= {*options}:
+            found.append((key, options, " or ".join(_WORDS[option] for option in options)))
+    return found
+
+
+_NODE, _ORIGIN = _rules(Node), _rules(Origin)
+
+
+def _fits(value: Any, options: tuple[Any, ...]) -> bool:
+    """Returns whether a JSON value is of one of the types, or one of the texts. A number must fit into a float."""
+    if isinstance(options[0], str):
+        return value in options
+    if not isinstance(value, int):
+        return isinstance(value, options)
+    if float in options:  # True, too: a world may give that as a reward
+        return abs(value) <= sys.float_info.max
+    return (bool if isinstance(value, bool) else int) in options
 
 
 def _values_to_json(values: NDArray[np.float64]) -> list[float | None]:

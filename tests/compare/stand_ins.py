@@ -32,7 +32,8 @@ def short(arguments: list[str]) -> int:
         for step in range(0 if kind == "start" else 2, 3):
             if options.get("seed") == "2" and step == 2:
                 return _wait()
-            print(json.dumps({"step": step, "heldout": {"success": 0.25 + step / 4}}), file=file, flush=True)
+            told = {"step": step, "spent": {"rollouts": step, "sampled_tokens": step}}
+            print(json.dumps(told | {"heldout": {"success": 0.25 + step / 4}}), file=file, flush=True)
     return 0
 
 

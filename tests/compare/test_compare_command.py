@@ -136,6 +136,22 @@ def test_a_finished_run_that_was_damaged_is_run_anew_and_says_so(options, tmp_pa
     assert metrics.read_text() == whole
 
 
+def test_a_finished_run_whose_options_were_damaged_is_run_anew_and_no_other(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(processes, "WORKER", stand_ins.straight)
+    out = tmp_path / "out"
+    words = ["compare", "--methods", "grpo", "--seeds", "2", "--steps", "1", "--no-pair", "--out", str(out), *options]
+    assert cli.main(words) == 0
+    first, second = (out / "runs" / "atlas" / "grpo" / f"seed-{seed}" for seed in (0, 1))
+    capsys.readouterr()
+    (first / "config.json").write_text("{")
+    (second / "mark").touch()
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"atlas grpo seed 0: damaged: run anew ({first / 'config.json'}: cannot be read as JSON: ")
+    assert "problem: " not in said
+    assert (second / "mark").exists()
+
+
 def test_one_run_that_fails_is_one_run(options, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(processes, "WORKER", stand_ins.broken)
     error, _ = fails(capsys, "--methods", "grpo", "--seeds", "1", "--out", tmp_path / "out", *options, "--no-pair")

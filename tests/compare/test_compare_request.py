@@ -1,10 +1,11 @@
 import pytest
 
+from comparison_runs import record
 from treeroll.compare.arms import parse_arms, parse_seeds, parse_sweep, parse_worlds
 from treeroll.compare.jobs import check_same, reported, sweeping
 from treeroll.compare.request import Request, make_plan, resolved
 from treeroll.comparison.plan import Arm, World
-from treeroll.errors import ConfigError
+from treeroll.errors import ConfigError, DataError
 from treeroll.sinks import RunFolder
 
 
@@ -222,7 +223,7 @@ def test_a_damaged_run_is_run_anew(plan, tmp_path):
     (job,) = reported(tmp_path, made)
     folder = RunFolder.create(job.folder, job.config.to_dict())
     for step in (0, 1):
-        folder.append_metrics({"step": step})
+        folder.append_metrics(record(step, step, 0.5))
     assert job.damage is None
     metrics = job.folder / "metrics.jsonl"
     metrics.write_text('{"step":0}\n{"step":')
@@ -233,6 +234,60 @@ def test_a_damaged_run_is_run_anew(plan, tmp_path):
     assert job.arguments()[0] == "start"
     assert not job.folder.exists()
     assert job.damage is None
+
+
+@pytest.mark.parametrize(("text", "said"), [("{", "cannot be read as JSON"), ("[]", "holds a list"), (None, "no such")])
+def test_a_run_without_its_options_is_run_anew_and_holds_up_no_other(plan, tmp_path, text, said):
+    made, _ = plan("grpo", pair=False, options=["steps=1"])
+    jobs = reported(tmp_path, made)
+    for job in jobs:
+        folder = RunFolder.create(job.folder, job.config.to_dict())
+        for step in (0, 1):
+            folder.append_metrics(record(step, step, 0.5))
+    first, second = jobs
+    config = first.folder / "config.json"
+    if text is None:
+        config.unlink()
+    else:
+        config.write_text(text)
+    check_same(jobs)
+    assert [job.finished for job in jobs] == [False, True]
+    assert first.damage.startswith(f"{config}: {said}")
+    assert second.damage is None
+    assert (first.arguments()[0], first.folder.exists(), second.finished) == ("start", False, True)
+
+
+def test_options_that_the_system_does_not_let_be_read_are_not_taken_for_damaged(plan, tmp_path):
+    made, _ = plan("grpo", pair=False, seeds="1", options=["steps=1"])
+    (job,) = reported(tmp_path, made)
+    (job.folder / "config.json").mkdir(parents=True)
+    for asked in (lambda: job.damage, job.arguments, lambda: check_same([job])):
+        with pytest.raises(DataError, match=r"config\.json: cannot be read"):
+            asked()
+    assert job.folder.exists()
+
+
+def test_a_run_of_options_that_this_version_does_not_know_is_named(plan, tmp_path):
+    made, _ = plan("grpo", pair=False, seeds="1")
+    (job,) = reported(tmp_path, made)
+    RunFolder.create(job.folder, job.config.to_dict() | {"zeal": 1})
+    message = fails(check_same, [job])
+    assert message.startswith(f"{job.folder / 'config.json'}: ")
+    assert "'zeal'" in message
+    assert message.endswith("Remove its folder to run it anew, or start elsewhere: --out DIR")
+
+
+def test_a_last_record_without_an_evaluation_is_damage_even_beside_a_checkpoint(plan, tmp_path):
+    """To go on would not evaluate again."""
+    made, _ = plan("grpo", pair=False, seeds="1", options=["steps=1"])
+    (job,) = reported(tmp_path, made)
+    folder = RunFolder.create(job.folder, job.config.to_dict())
+    folder.append_metrics(record(0, 0, 0.5))
+    folder.append_metrics(record(1, 1, None))
+    folder.checkpoint(1).mkdir(parents=True)
+    assert not job.finished
+    assert job.damage == "the record of step 1 holds no readable heldout.success"
+    assert job.arguments()[0] == "start"
 
 
 def test_a_run_that_was_stopped_before_its_first_checkpoint_is_not_damaged(plan, tmp_path):

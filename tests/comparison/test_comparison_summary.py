@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -199,9 +200,108 @@ def test_runs_that_are_not_finished_are_left_out_and_named(root):
 def test_an_evaluation_that_says_nothing_is_named(tmp_path):
     records = [record(0, 0, 0.4), record(1, 10, None, heldout={"success": "much"}), record(2, 20, 0.5)]
     write_run(tmp_path / "run", records)
-    outcome, problems = read_outcome(tmp_path, (tmp_path / "run").relative_to(tmp_path))
+    outcome, problems = read_outcome(tmp_path, Path("run"), {"seed": 0})
     assert problems == ["run/metrics.jsonl: evaluations that cannot be read: 1"]
     assert outcome.tokens.cost.tolist() == [0, 20]
+
+
+def rewrite(root, arm, seed, records):
+    path = root / run_path(ATLAS, Arm(arm, arm), seed) / "metrics.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+
+
+@pytest.mark.parametrize(
+    ("changed", "lacks"),
+    [
+        ({"heldout": None}, "heldout.success"),
+        ({"heldout": {"success": float("nan")}}, "heldout.success"),
+        ({"spent": {"sampled_tokens": "many", "rollouts": 20}}, "spent.sampled_tokens"),
+        ({"spent": {"sampled_tokens": 10**400, "rollouts": 20}}, "spent.sampled_tokens"),
+        ({"spent": [], "heldout": {}}, "heldout.success, spent.sampled_tokens, spent.rollouts"),
+    ],
+)
+def test_a_last_record_without_an_evaluation_moves_no_other_run(root, changed, lacks):
+    """Else all were compared at what this run had spent before the evaluation that is left of it."""
+    rewrite(root, "trace", 1, [*straight(1.0)[:2], straight(1.0)[2] | changed])
+    found = compared.summarise(root)
+    assert found["problems"] == [
+        f"runs/atlas/trace/seed-1: the record of step 2 holds no readable {lacks}; the run is left out"
+    ]
+    assert entry(found, "grpo")["values"]["success_tokens"] == [0.5, 0.75]
+    assert entry(found, "trace")["seeds"] == [0]
+    assert not is_finished(root / run_path(ATLAS, Arm("trace", "trace"), 1), 2)
+
+
+def test_a_meter_that_falls_is_damage(root):
+    rewrite(root, "trace", 1, [*straight(1.0)[:2], record(2, 7, 1.0)])
+    assert compared.summarise(root)["problems"] == [
+        "runs/atlas/trace/seed-1: spent.sampled_tokens falls from one record of metrics.jsonl to a later one, so one "
+        "of them is damaged; the run is left out"
+    ]
+
+
+def test_the_run_that_holds_all_others_back_is_named(tmp_path):
+    ends = {"grpo": [0.5] * 2, "trace": [0.75] * 2}
+    root = comparison(tmp_path / "tokens", ends, unit="tokens")
+    rewrite(root, "trace", 1, straight(0.75, tokens=188))
+    (problem,) = compared.summarise(root)["problems"]
+    assert problem.startswith(
+        "atlas: success is compared at 188 tokens because of runs/atlas/trace/seed-1, where the median of the other "
+        "runs is 200. "
+    )
+    rewrite(root, "trace", 1, straight(0.75, tokens=190))  # 5 % less
+    assert compared.summarise(root)["problems"] == []
+    for unit in ("rollouts", "turns"):  # at equal rollouts, a method may have fewer tokens
+        root = comparison(tmp_path / unit, ends, unit=unit)
+        rewrite(root, "trace", 1, straight(0.75, tokens=20))
+        assert compared.summarise(root)["problems"] == []
+
+
+def test_steps_that_are_there_twice_are_named_and_count_once(root):
+    rewrite(root, "trace", 1, [*straight(1.0), record(2, 200, 0.0)])
+    found = compared.summarise(root)
+    assert found["problems"] == [
+        "runs/atlas/trace/seed-1/metrics.jsonl, line 4: step 2 is there twice: it must come after step 2; the line is "
+        "skipped"
+    ]
+    assert entry(found, "trace")["values"]["final"] == [0.75, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("seed", 0, "seed=0 where the plan has seed=1"),
+        ("seed", None, "seed=None where the plan has seed=1"),
+        ("seed", "one", "seed='one' where the plan has seed=1"),
+        ("seed", True, "seed=True where the plan has seed=1"),
+        ("method", "grpo", "method='grpo' where the plan has method='trace'"),
+        ("env", ["atlas"], "env=['atlas'] where the plan has env='atlas'"),
+    ],
+)
+def test_a_run_that_is_not_the_plans_is_named_and_left_out(root, key, value, said):
+    path = root / run_path(ATLAS, Arm("trace", "trace"), 1) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    found = compared.summarise(root)
+    assert found["problems"] == [
+        f"runs/atlas/trace/seed-1: config.json has {said}: copied from another run, or damaged. Remove the folder, and "
+        "treeroll compare runs it anew; the run is left out"
+    ]
+    assert entry(found, "trace")["seeds"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (None, "config.json has steps=None, expected a whole number"),
+        ("2", "config.json has steps='2', expected a whole number"),
+        (1, "metrics.jsonl has step 2 where config.json has steps=1: one of them is damaged"),
+        (3, "step 2 of 3, not finished"),
+    ],
+)
+def test_why_a_run_does_not_count_as_finished(root, steps, said):
+    path = root / run_path(ATLAS, Arm("trace", "trace"), 1) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": steps}))
+    assert compared.summarise(root)["problems"] == [f"runs/atlas/trace/seed-1: {said}; the run is left out"]
 
 
 def test_runs_of_two_commits_are_named(root):
@@ -252,6 +352,28 @@ def test_no_comparison_and_a_damaged_one(tmp_path):
     comparison(tmp_path / "other", {"grpo": [0.5]}, reference="trace")
     with pytest.raises(DataError, match="its reference 'trace' is none of its arms"):
         read_plan(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"target": "x"}, "target: 'x' is not a finite number"),
+        ({"target": True}, "target: True is not a finite number"),
+        ({"rates": [None]}, "rates: None is not a finite number"),
+        ({"about": [1]}, r"about: \[1\] is not an object"),
+        ({"seeds": "ab"}, "seeds: 'a' is not a whole number"),
+        ({"trees": ["all"]}, r"trees: \['all'\] is not one of all, last, none"),
+        ({"unit": 5}, "unit: 5 is not a text"),
+        ({"options": [1]}, r"options: \[1\] is not an object of texts"),
+        ({"arms": [{"name": 5, "method": "grpo"}]}, "arm 5: 5 is not a text"),
+        ({"worlds": [{"name": "a", "env": "atlas", "options": {"steps": 1}}]}, "options of world 'a': {'steps': 1} is"),
+    ],
+)
+def test_a_plan_of_other_types_is_damaged(root, change, said):
+    path = root / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError, match=rf"plan\.json: damaged: {said}.*Mend it there, or start a new folder"):
+        read_plan(root)
 
 
 def test_the_plan_comes_back_as_it_was(root):

@@ -22,7 +22,9 @@ def make(root, write_run, worlds):
             for seed in range(5):
                 run = write_run(root / "runs" / world / arm.name / f"seed-{seed}", steps=STEPS, trees_a_step=3)
                 config = json.loads((run / "config.json").read_text())
-                (run / "config.json").write_text(json.dumps({**config, "seed": seed}))
+                (run / "config.json").write_text(
+                    json.dumps({**config, "seed": seed, "method": arm.method, "env": world})
+                )
                 lift(run, 0.01 * seed + 0.1 * (arm.name == "trace"))
     about = {"treeroll": "0.1.0", "commit": "0123abc", "command": ["treeroll", "compare", "--seeds", "5"]}
     named = tuple(World(world, world) for world in worlds)

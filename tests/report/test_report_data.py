@@ -13,6 +13,12 @@ def test_numbers_are_found_by_path_or_not_at_all():
         assert data.number(record, *keys) is None
 
 
+def test_numbers_that_no_float_holds_are_none():
+    huge = {"spent": {"tokens": 10**400}, "allocation": {"groups": {"2": 10**400, "3": 1}}}
+    assert data.number(huge, "spent", "tokens") is None
+    assert data.histogram([huge], "allocation", "groups") == {3: 1}
+
+
 def test_series_skip_records_without_the_number():
     records = [{"step": 0}, {"step": 1, "a": {"b": 0.5}}, {"step": 2, "a": None}, {"step": 3, "a": {"b": 0.7}}]
     assert data.series(records, "a", "b") == [(1, 0.5), (3, 0.7)]

@@ -138,6 +138,34 @@ def test_a_damaged_line_is_named_and_the_other_trees_are_drawn(run_dir, capsys):
         load_step(run_dir, 3, [])
 
 
+@pytest.mark.parametrize("damage", ["{", "[]", '{"a":' * 100_000])
+def test_damaged_options_are_named_and_trees_are_drawn_without_credit(run_dir, capsys, damage):
+    (run_dir / "config.json").unlink()
+    assert cli.main(["tree", str(run_dir)]) == 0
+    without = capsys.readouterr().out
+    (run_dir / "config.json").write_text(damage)
+    assert cli.main(["tree", str(run_dir)]) == 0
+    problem, _, rest = capsys.readouterr().out.partition("\n")
+    assert problem.startswith(f"problem: {run_dir / 'config.json'}: ")
+    assert problem.endswith("; it is left out")
+    assert rest == without
+
+
+def test_a_damaged_file_is_named_and_the_newest_other_step_is_drawn(run_dir, capsys):
+    file = run_dir / "trees" / "step-0012.jsonl.gz"
+    file.write_bytes(b"")
+    assert cli.main(["tree", str(run_dir)]) == 0
+    problem, head, *_ = capsys.readouterr().out.splitlines()
+    assert problem == f"problem: {file}: damaged: empty (0 bytes); it is left out"
+    assert head.startswith("step 11, ")
+    with pytest.raises(DataError, match=r"damaged: empty \(0 bytes\)\. Steps that are saved: 1 to 12$"):
+        load_step(run_dir, 12, [])
+    for step in range(1, 12):
+        (run_dir / "trees" / f"step-{step:04d}.jsonl.gz").unlink()
+    with pytest.raises(DataError, match=r"damaged: empty \(0 bytes\)\. Steps that are saved: 12$"):
+        load_step(run_dir, None, [])
+
+
 def test_a_comparison_names_its_runs(tmp_path):
     runs = [f"runs/atlas/{method}/seed-{seed}" for method in ("grpo", "trace") for seed in range(8)]
     for run in runs:

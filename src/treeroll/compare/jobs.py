@@ -11,7 +11,7 @@ from typing import Any
 
 from treeroll import sinks
 from treeroll.compare.request import resolved, words
-from treeroll.comparison.outcomes import flat, is_finished, number
+from treeroll.comparison.outcomes import damaged_end, flat, is_finished, number
 from treeroll.comparison.plan import Arm, Plan, World, run_path, sweep_path
 from treeroll.config import Config
 from treeroll.errors import ConfigError, DataError
@@ -42,18 +42,41 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        return is_finished(self.folder, self.config.steps)
+        return is_finished(self.folder, self.config.steps) and self.lost is None
 
     @property
     def damage(self) -> str | None:
-        """Why it must be run anew: a record that cannot be read, where no checkpoint is left to go on from."""
+        """Why it must be run anew, so that its folder may be removed; None where it is finished or can go on.
+
+        Options that cannot be read; a last record without what it is there for; or any record that cannot be read,
+        where no checkpoint is left to go on from.
+        """
+        try:
+            records, problems = sinks.scan_metrics(self.folder / sinks.METRICS)
+        except DataError:  # nothing was recorded
+            records, problems = [], []
+        if (lost := self.lost) is not None:
+            return lost if records or problems or (self.folder / sinks.CONFIG).exists() else None
+        if (lacking := damaged_end(records, self.config.steps)) is not None:
+            return lacking
         if self.finished or any((self.folder / sinks.CHECKPOINTS).glob("step-*[0-9]")):
             return None
-        try:
-            _, problems = sinks.scan_metrics(self.folder / sinks.METRICS)
-        except DataError:  # nothing was recorded
-            return None
         return problems[0] if problems else None
+
+    @property
+    def lost(self) -> str | None:
+        """Why its options are lost, without which nobody knows what it is a run of; None where they are there.
+
+        Raises:
+          DataError: the system does not let them be read, so they may be whole.
+        """
+        try:
+            sinks.read_json(self.folder / sinks.CONFIG)
+        except DataError as error:
+            if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            return str(error)
+        return None
 
     def arguments(self) -> list[str]:
         """Returns what its worker is told: to go on where a run is, else to start one.
@@ -120,16 +143,24 @@ def sweeping(root: Path, plan: Plan) -> list[Job]:
 def check_same(jobs: Iterable[Job], ignored: Iterable[str] = ()) -> None:
     """Checks that runs which are there already have the options that are wanted now.
 
+    One whose options cannot be read is damaged and holds up no other: it is run anew, see `Job.damage`.
+
     Raises:
-      ConfigError: one has others; they are named.
-      DataError: the options of one cannot be read.
+      ConfigError: one has others, or such as this version does not know; they are named.
+      DataError: as `Job.lost`.
     """
     free = {*FREE, *ignored}
     for job in jobs:
-        if not (job.folder / sinks.CONFIG).exists():
+        if job.lost is not None:
             continue
         # Through `resolve`, so that options that came with a later version of treeroll have their defaults.
-        there = dict(flat(Config.resolve(base=sinks.read_json(job.folder / sinks.CONFIG)).to_dict()))
+        try:
+            there = dict(flat(Config.resolve(base=sinks.read_json(job.folder / sinks.CONFIG)).to_dict()))
+        except ConfigError as error:
+            raise ConfigError(
+                f"{job.folder / sinks.CONFIG}: {error}\nThe run there is of another version of treeroll, or damaged. "
+                "Remove its folder to run it anew, or start elsewhere: --out DIR"
+            ) from error
         wanted = dict(flat(job.config.to_dict()))
         changed = {key: (there[key], wanted[key]) for key in wanted if key not in free and there[key] != wanted[key]}
         if changed:

@@ -63,7 +63,7 @@ def run_jobs(
         else:
             waiting.append(job)
     worlds = {(job.config.env, job.config.model, str(job.config.world)): job.words for job in waiting}
-    steps = sum(job.config.steps - job.progress()[0] for job in waiting)
+    steps = sum(job.config.steps - (0 if job.damage else job.progress()[0]) for job in waiting)
     view.begin(len(jobs), len(jobs) - len(waiting), steps)
     running: list[_Running] = []
     failures: list[Failure] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import reprlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,9 @@ _SPENT = {
 }
 """Columns of the meter, and what `spent` calls them."""
 
+_METERS = ("sampled_tokens", "rollouts")
+"""What success is shown over, as `spent` calls it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -61,15 +65,16 @@ class Outcome:
     """{column: value}; those that need other runs are missing."""
 
 
-def read_outcome(root: Path, path: Path) -> tuple[Outcome | None, list[str]]:
+def read_outcome(root: Path, path: Path, asked: Mapping[str, Any]) -> tuple[Outcome | None, list[str]]:
     """Returns what a finished run came to, and a sentence on everything that could not be read.
 
     Args:
       root: the comparison's folder; problems name files relative to it.
       path: the run's folder, relative to `root`.
+      asked: options that the plan gives to the run of this folder; see `plan.asked_of`.
 
     Returns:
-      None in place of the outcome where the run is missing, unfinished or cannot be read.
+      None in place of the outcome where the run is missing, unfinished, another one or cannot be read.
     """
     folder = root / path
     if not folder.is_dir():
@@ -80,12 +85,12 @@ def read_outcome(root: Path, path: Path) -> tuple[Outcome | None, list[str]]:
     except DataError as error:
         return None, [f"{_relative(str(error), root)}; the run is left out"]
     problems = [f"{_relative(problem, root)}; the line is skipped" for problem in problems]
-    records = sorted(records, key=lambda record: int(record["step"]))
-    done, steps = records[-1]["step"] if records else 0, config.get("steps")
-    if done != steps:
-        return None, [*problems, f"{path}: step {done} of {steps}, not finished; the run is left out"]
-    tokens, rollouts = (_curve(records, key) for key in ("sampled_tokens", "rollouts"))
-    if missing := sum("heldout" in record for record in records) - len(tokens.cost):
+    tokens, rollouts = (_curve(records, key) for key in _METERS)
+    fault = _mistaken(config, asked) or _unfinished(records, config.get("steps")) or _falling(tokens, rollouts)
+    if fault is not None:
+        return None, [*problems, f"{path}: {fault}; the run is left out"]
+    known = min(len(tokens.cost), len(rollouts.cost))
+    if missing := sum("heldout" in record for record in records) - known:
         problems.append(f"{path / sinks.METRICS}: evaluations that cannot be read: {missing}")
     try:
         commit = sinks.read_json(folder / sinks.ABOUT).get("commit")
@@ -94,16 +99,22 @@ def read_outcome(root: Path, path: Path) -> tuple[Outcome | None, list[str]]:
         problems.append(f"{_relative(str(error), root)}; what ran it is unknown")
     values = {**_success(records), **_steps(records), **_totals(records)}
     options = dict(flat(config))
-    return Outcome(path.as_posix(), int(config.get("seed", 0)), options, commit, tokens, rollouts, values), problems
+    return Outcome(path.as_posix(), asked["seed"], options, commit, tokens, rollouts, values), problems
 
 
 def is_finished(folder: Path, steps: int) -> bool:
-    """Returns whether a run has its last record."""
+    """Returns whether a run has its last record, with an evaluation that can be read."""
     try:
         records, _ = sinks.scan_metrics(folder / sinks.METRICS)
     except DataError:  # no run yet, or none that says how far it came: it has to be run
         return False
-    return any(record["step"] == steps for record in records)
+    return _unfinished(records, steps) is None
+
+
+def damaged_end(records: Sequence[Record], steps: int) -> str | None:
+    """Returns what the record of a run's last step lacks, in words; None where it is whole, or not there yet."""
+    lacks = _lacks(records[-1]) if records and records[-1]["step"] == steps else []
+    return f"the record of step {steps} holds no readable {', '.join(lacks)}" if lacks else None
 
 
 def number(record: Record, *keys: str) -> float | None:
@@ -111,7 +122,7 @@ def number(record: Record, *keys: str) -> float | None:
     value: Any = record
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         return None
     return float(value)
 
@@ -123,6 +134,44 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _mistaken(config: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """Returns what shows that a folder holds another run than the plan's, as a copied one does."""
+    for key, wanted in asked.items():
+        there = config.get(key)
+        if there != wanted or isinstance(there, bool):
+            return (
+                f"{sinks.CONFIG} has {key}={reprlib.repr(there)} where the plan has {key}={wanted!r}: copied from "
+                "another run, or damaged. Remove the folder, and treeroll compare runs it anew"
+            )
+    return None
+
+
+def _unfinished(records: Sequence[Record], steps: Any) -> str | None:
+    """Returns why records are not those of a finished run of so many steps."""
+    if not isinstance(steps, int) or isinstance(steps, bool):
+        return f"{sinks.CONFIG} has steps={reprlib.repr(steps)}, expected a whole number"
+    done = records[-1]["step"] if records else 0
+    if done < steps or not records:
+        return f"step {done} of {steps}, not finished"
+    if done > steps:
+        return f"{sinks.METRICS} has step {done} where {sinks.CONFIG} has steps={steps}: one of them is damaged"
+    return damaged_end(records, steps)
+
+
+def _falling(*curves: Curve) -> str | None:
+    """Returns which of the meters falls from one evaluation to a later one, as no meter does."""
+    for key, curve in zip(_METERS, curves, strict=True):
+        if (np.diff(curve.cost) < 0).any():
+            return f"spent.{key} falls from one record of {sinks.METRICS} to a later one, so one of them is damaged"
+    return None
+
+
+def _lacks(record: Record) -> list[str]:
+    """Returns the numbers that the record of an evaluation must hold, and this one does not."""
+    needed = (("heldout", "success"), *(("spent", key) for key in _METERS))
+    return [".".join(keys) for keys in needed if number(record, *keys) is None]
 
 
 def _curve(records: Sequence[Record], key: str) -> Curve:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import reprlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from treeroll.sinks import read_json
 
 PLAN, COMPARISON, TABLE = "plan.json", "comparison.json", "comparison.md"
 RUNS, SWEEP = "runs", "sweep"
+TREES = ("all", "last", "none")
+"""Which trees finished runs may keep; see `Plan.trees`."""
 
 Options = Mapping[str, str]
 """Options as they were written: {dotted name: value}."""
@@ -99,9 +103,43 @@ def read_plan(root: Path) -> Plan:
         plan = Plan(**{**value, **lists, "arms": arms, "worlds": worlds})
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged, or of another version: {error}. Start a new folder: --out DIR") from error
+    if (fault := _fault(plan)) is not None:
+        raise DataError(f"{path}: damaged: {fault}. Mend it there, or start a new folder: --out DIR")
     if plan.reference not in {arm.name for arm in plan.arms}:
         raise DataError(f"{path}: its reference {plan.reference!r} is none of its arms. Name one of them there")
     return plan
+
+
+def _fault(plan: Plan) -> str | None:
+    """Returns the first value that has not the type of its field, with the rule; None where there is none."""
+    parts = [(f"arm {arm.name!r}", arm.options, (arm.name, arm.method)) for arm in plan.arms]
+    parts += [(f"world {world.name!r}", world.options, (world.name, world.env)) for world in plan.worlds]
+    texts = [("unit", plan.unit), ("reference", plan.reference)]
+    texts += [(name, text) for name, _, own in parts for text in own]
+    seeds = [(key, seed) for key in ("seeds", "sweep_seeds") for seed in getattr(plan, key)]
+    numbers = [("target", 0.0 if plan.target is None else plan.target), *(("rates", rate) for rate in plan.rates)]
+    options = [("options", plan.options), *((f"options of {name}", own) for name, own, _ in parts)]
+    rules: tuple[tuple[list[tuple[str, Any]], Callable[[Any], bool], str], ...] = (
+        (texts, lambda value: isinstance(value, str), "a text"),
+        ([("trees", plan.trees)], lambda value: value in TREES, f"one of {', '.join(TREES)}"),
+        (seeds, lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
+        (numbers, _is_number, "a finite number"),
+        (options, _is_options, "an object of texts"),
+        ([("about", plan.about)], lambda value: isinstance(value, dict), "an object"),
+    )
+    for found, holds, rule in rules:
+        for name, value in found:
+            if not holds(value):
+                return f"{name}: {reprlib.repr(value)} is not {rule}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _is_options(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 def run_path(world: World, arm: Arm, seed: int) -> Path:
@@ -112,6 +150,11 @@ def run_path(world: World, arm: Arm, seed: int) -> Path:
 def sweep_path(world: World, arm: Arm, rate: float, seed: int) -> Path:
     """Returns where a run is that tries a learning rate, relative to the comparison's folder."""
     return Path(SWEEP, slug(world.name), slug(arm.name), f"rate-{rate!r}", f"seed-{seed}")
+
+
+def asked_of(world: World, arm: Arm, seed: int) -> dict[str, Any]:
+    """Returns the options by which a folder's run is known to be the plan's, and no copy of another."""
+    return {"seed": seed, "method": arm.method, "env": world.env}
 
 
 def slug(name: str) -> str:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from treeroll.comparison import sweep, table
 from treeroll.comparison.columns import Column, columns
 from treeroll.comparison.curves import efficiency
 from treeroll.comparison.outcomes import Outcome, read_outcome
-from treeroll.comparison.plan import COMPARISON, TABLE, Arm, Plan, World, read_plan, replace_file, run_path
+from treeroll.comparison.plan import COMPARISON, TABLE, Arm, Plan, World, asked_of, read_plan, replace_file, run_path
 from treeroll.comparison.statistics import Interval, corrected, differences, mean_interval, pooled_difference
 from treeroll.metrics import jsonable
 
 OWN = ("method", "env", "seed", "out", "report", "threads")
 """Options that tell runs apart, or that no result depends on."""
 RATE = "learner.learning_rate"
+FAR = 0.05
+"""Share of the others' median that a run may stay below it before it is named for holding all of them back."""
 HEADLINE = ("success_tokens", "success_rollouts", "final")
 """Columns that a page's headline may be about: their differences are also given corrected for the number of arms."""
 
@@ -52,7 +55,9 @@ def summarise(root: Path) -> dict[str, Any]:
     target = {world.name: _target(plan, runs, world) for world in plan.worlds}
     entries, values, rivals = [], {}, {world.name: _rivals(plan, runs, world) for world in plan.worlds}
     for world in plan.worlds:
-        limits = _limits([run for (name, _), cell in runs.items() if name == world.name for run in cell])
+        here = [run for (name, _), cell in runs.items() if name == world.name for run in cell]
+        limits = _limits(here)
+        problems += _held_back(plan, world, here)
         for arm in plan.arms:
             cell = runs[world.name, arm.name]
             values[world.name, arm.name] = {run.seed: _values(run, limits, target[world.name]) for run in cell}
@@ -87,7 +92,7 @@ def _read(root: Path, plan: Plan) -> tuple[dict[tuple[str, str], Runs], list[str
     for world, arm in plan.cells():
         cell = runs[world.name, arm.name] = []
         for seed in plan.seeds:
-            outcome, said = read_outcome(root, run_path(world, arm, seed))
+            outcome, said = read_outcome(root, run_path(world, arm, seed), asked_of(world, arm, seed))
             problems += said
             if outcome is not None:
                 cell.append(outcome)
@@ -142,6 +147,26 @@ def _limits(found: Sequence[Outcome]) -> tuple[float, float]:
     return min((run.tokens.total for run in found), default=0.0), min(
         (run.rollouts.total for run in found), default=0.0
     )
+
+
+def _held_back(plan: Plan, world: World, found: Sequence[Outcome]) -> list[str]:
+    """Returns a sentence where one run's total lies far below the others' and all are compared there.
+
+    Only in what budgets are counted in: of the other amounts a method may sample less for all its budget.
+    """
+    curves = {"tokens": [run.tokens for run in found], "rollouts": [run.rollouts for run in found]}
+    totals = [curve.total for curve in curves.get(plan.unit, [])]
+    if len(totals) < 2:
+        return []
+    least = totals.index(min(totals))
+    usual = median(totals[:least] + totals[least + 1 :])
+    if totals[least] >= (1 - FAR) * usual:
+        return []
+    return [
+        f"{world.name}: success is compared at {totals[least]:,.0f} {plan.unit} because of {found[least].path}, where "
+        f"the median of the other runs is {usual:,.0f}. If that is not meant, look at its options, or remove its "
+        "folder and start the comparison again"
+    ]
 
 
 def _target(plan: Plan, runs: Mapping[tuple[str, str], Runs], world: World) -> float | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treeroll.comparison.outcomes import read_outcome
-from treeroll.comparison.plan import Arm, Plan, World, sweep_path
+from treeroll.comparison.plan import Arm, Plan, World, asked_of, sweep_path
 
 Tried = list[dict[str, Any]]
 """One {"env", "arm", "rate", "seeds", "values"} for each world, arm and rate: the held-out success at the end, by seed.
@@ -20,7 +20,7 @@ def tried(root: Path, plan: Plan) -> tuple[Tried, list[str]]:
         for rate in plan.rates:
             values: list[float | None] = []
             for seed in plan.sweep_seeds:
-                outcome, said = read_outcome(root, sweep_path(world, arm, rate, seed))
+                outcome, said = read_outcome(root, sweep_path(world, arm, rate, seed), asked_of(world, arm, seed))
                 values.append(outcome.values["final"] if outcome else None)
                 problems += said
             seeds = list(plan.sweep_seeds)

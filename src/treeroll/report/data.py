@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +69,7 @@ def number(record: Record, *keys: str) -> float | None:
         if not isinstance(value, Mapping):
             return None
         value = value.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         return None
     return float(value)
 
@@ -88,7 +88,7 @@ def histogram(records: Iterable[Record], *keys: str) -> dict[int, float]:
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
         for name, count in value.items() if isinstance(value, Mapping) else ():
-            if str(name).isdecimal() and isinstance(count, (int, float)) and math.isfinite(count):
+            if str(name).isdecimal() and isinstance(count, (int, float)) and abs(count) <= sys.float_info.max:
                 total[int(name)] = total.get(int(name), 0.0) + count
     return dict(sorted(total.items()))
 

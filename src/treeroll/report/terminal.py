@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from treeroll import sinks
 from treeroll.errors import DataError, did_you_mean, require
@@ -32,7 +33,7 @@ def print_trees(
 
     Args:
       run_dir: the folder of a run.
-      step: one whose trees are saved; None for the newest.
+      step: one whose trees are saved; None for the newest whose file can be read.
       task: only the tree of this task.
       mixed: only trees with a success and a failure.
       first: at most this many; 1 or more.
@@ -45,9 +46,10 @@ def print_trees(
     rich_text = require("rich.text", "report").Text
     problems: list[str] = []
     step, trees = load_step(run_dir, step, problems)
+    config = _config(run_dir, problems)
     for problem in problems:
         console.print(rich_text(f"problem: {one_line(problem, 10**6)}; it is left out"), soft_wrap=True)
-    by = rule(sinks.read_json(run_dir / sinks.CONFIG) if (run_dir / sinks.CONFIG).exists() else {})
+    by = rule(config)
     width = console.width if console.is_terminal else PLAIN_WIDTH
     chosen = choose(trees, task=task, mixed=mixed, first=first)
     for place in chosen:
@@ -72,8 +74,9 @@ def load_step(run_dir: Path, step: int | None, problems: list[str]) -> tuple[int
 
     Args:
       run_dir: the folder of a run.
-      step: one whose trees are saved; None for the newest.
-      problems: where sentences on lines that cannot be read are added; the trees of the other lines are returned.
+      step: one whose trees are saved; None for the newest whose file can be read.
+      problems: where sentences on what cannot be read are added: lines, beside which the trees of the other lines are
+        returned, and with no step asked for also files.
 
     Raises:
       DataError: as in `print_trees`.
@@ -87,16 +90,22 @@ def load_step(run_dir: Path, step: int | None, problems: list[str]) -> tuple[int
             more = f" and {len(runs) - MOST_NAMED} more" if len(runs) > MOST_NAMED else ""
             raise DataError(f"{run_dir}: a comparison, which has many runs. Name one of them, there: {named}{more}")
         raise DataError(f"{run_dir}: no trees are saved there ({run_dir / sinks.TREES} holds none)")
-    step = steps[-1] if step is None else step
-    if step not in steps:
+    if step is not None and step not in steps:
         raise DataError(f"step {step} has no saved trees in {run_dir}. Steps that have: {ranges(steps)}")
-    trees, damaged = scan_trees(sinks.trees_file(run_dir, step))
-    problems += damaged
-    if damaged and not trees:
-        raise DataError(f"{'; '.join(damaged)}. Steps that are saved: {ranges(steps)}")
-    if not trees:
-        raise DataError(f"{sinks.trees_file(run_dir, step)}: holds no trees. Steps that are saved: {ranges(steps)}")
-    return step, trees
+    damaged: list[str] = []
+    for tried in reversed(steps) if step is None else [step]:
+        file = sinks.trees_file(run_dir, tried)
+        try:
+            trees, said = scan_trees(file)
+        except DataError as error:
+            trees, said = [], [str(error)]
+        damaged += said
+        if trees:
+            problems += damaged
+            return tried, trees
+        if not said:
+            raise DataError(f"{file}: holds no trees. Steps that are saved: {ranges(steps)}")
+    raise DataError(f"{'; '.join(damaged)}. Steps that are saved: {ranges(steps)}")
 
 
 def choose(
@@ -133,6 +142,17 @@ def ranges(steps: Sequence[int]) -> str:
         else:
             runs.append([step])
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+def _config(run_dir: Path, problems: list[str]) -> dict[str, Any]:
+    """Returns the options of a run, as far as they are there: without them trees are drawn without credit."""
+    if not (run_dir / sinks.CONFIG).exists():
+        return {}
+    try:
+        return sinks.read_json(run_dir / sinks.CONFIG)
+    except DataError as error:
+        problems.append(str(error))
+        return {}
 
 
 def _branched(tree: RolloutTree) -> bool:
