@@ -92,8 +92,9 @@ def nodes(draw, index):
     logprobs = np.array(draw(st.lists(st.floats(-30, 0, width=32), min_size=size, max_size=size)), np.float32)
     count, rank = st.integers(0, 9), st.integers(0, 9) | st.none()
     origin = st.builds(
-        Origin, st.sampled_from(["bare", "continuation"]), count, count, count, SHARE, rank, SHARE, SHARE
-    )
+        Origin, st.sampled_from(["bare", "continuation"]), count, count, count, SHARE, rank, SHARE, SHARE,
+        blind=st.none() | st.booleans(), score=SHARE, promised=SHARE, price=SHARE,
+    )  # fmt: skip
     leaf = draw(st.booleans())
     return Node(
         parent=draw(st.integers(0, index - 1)) if index else -1,
@@ -162,6 +163,17 @@ def test_trees_come_back_from_files_and_equal_trees_give_equal_bytes(tmp_path_fa
     save_trees(path, again)
     assert path.read_bytes() == written
     assert [file.name for file in path.parent.iterdir()] == [name]
+
+
+def test_a_file_of_an_earlier_version_does_not_say_whether_a_choice_was_blind():
+    tree = fork(bare(plant(), 0.0), 1, 1.0, outcome=0.0, blind=True, score=0.2, promised=0.2, price=0.1)
+    record = tree_to_json(tree)
+    assert record["nodes"][3]["origin"]["blind"] is True
+    for node in record["nodes"]:
+        for name in ("blind", "score", "promised", "price"):
+            node["origin"].pop(name, None)
+    origin = tree_from_json(record).nodes[3].origin
+    assert (origin.outcome, origin.blind, origin.score, origin.promised, origin.price) == (0.0, None, None, None, None)
 
 
 def valued(*values):

@@ -88,7 +88,8 @@ def test_an_opened_turn_says_all_that_is_known(visit, small, keep):
         "\u22120.50 by group-unscaled",  # its own rollout failed, and half of the four leaves succeed
         "3, mean log-probability \u22120.50",
         "2 continuations of a failed rollout",
-        "0.91 expected contrast",
+        "expected contrast",
+        "failure; the rule looked at it",
         "2, where 1 is the best anchor",
         "success 0.70",
         "Beta(1.4, 0.6), mean 0.70",
@@ -101,6 +102,35 @@ def test_an_opened_turn_says_all_that_is_known(visit, small, keep):
     keep(page, "opened")
     line(page, 3).locator(".tv-said").click()
     expect(detail).to_have_count(0)
+
+
+def test_a_choice_that_looked_at_no_outcome_says_so_and_what_it_had_to_promise(visit, tmp_path, keep):
+    trees = {1: [viewer_runs.branched("Nice", 1, viewer_runs.BLIND)]}
+    page = visit(write_report(viewer_runs.write_run(tmp_path / "run", trees, budget={"tokens": 100})))
+    expect(page.locator(".tv-reason", has_text="chosen without a look at the outcome")).to_have_count(1)
+    line(page, 3).locator(".tv-said").click()
+    said = line(page, 3).locator(".tv-detail").inner_text()
+    for words in (
+        "4 continuations of a successful rollout",
+        "success; the rule did not look at it",
+        "0.0314 expected contrast a token, by which anchors were ranked",
+        "0.0021 a token at least; the first rollout promised 0.0123",
+        "1 token a rollout, expected",
+        "Beta(0.00946, 1.03), mean 0.01",
+    ):
+        assert words in said, words
+    assert "posterior" not in said.lower()
+    keep(page, "blind")
+
+
+def test_where_an_older_file_does_not_say_what_a_rule_looked_at_nothing_is_claimed(visit, tmp_path):
+    why = dataclasses.replace(viewer_runs.FORKED, blind=None)
+    page = visit(write_report(viewer_runs.write_run(tmp_path / "run", {1: [viewer_runs.branched("Nice", 1, why)]})))
+    line(page, 3).locator(".tv-said").click()
+    said = line(page, 3).locator(".tv-detail").inner_text()
+    assert "failure; not saved whether the rule looked at it" in said
+    assert "Beta(1.4, 0.6), mean 0.70" in said
+    assert "posterior" not in said.lower()
 
 
 def test_credit_has_colour_and_sign(visit, small):

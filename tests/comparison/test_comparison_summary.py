@@ -13,11 +13,11 @@ from treeroll.errors import DataError
 
 OUTLINE = {
     "about", "options", "unit", "reference", "seeds", "envs", "target", "columns", "arms", "pooled", "sweep",
-    "problems",
+    "problems", "histograms",
 }  # fmt: skip
 ENTRY = {
     "env", "name", "method", "bound", "options", "learning_rate", "seeds", "runs", "values", "mean", "low", "high",
-    "difference", "headline",
+    "difference", "headline", "allocation",
 }  # fmt: skip
 
 
@@ -57,6 +57,7 @@ def test_means_and_paired_differences(root):
     assert trace["values"]["tokens"] == [200, 200]
     assert trace["values"]["cpu"] == [4.5, 4.5]
     assert trace["values"]["cpu_sample"] == [3.0, 3.0]
+    assert (trace["values"]["wall_sample"], trace["values"]["wall_other"]) == ([6.0, 6.0], [1.5, 1.5])
     assert trace["values"]["prefix_auc"] == [None, None]
     assert trace["mean"]["prefix_auc"] is None
 
@@ -67,6 +68,7 @@ def test_the_target_and_what_it_costs(root):
     assert found["target"] == {"atlas": 0.625}
     assert entry(found, "grpo")["values"]["reached"] == [0, 1]
     assert entry(found, "grpo")["values"]["target_tokens"] == [None, pytest.approx(200 * 0.225 / 0.35)]
+    assert entry(found, "grpo")["values"]["target_rollouts"] == [None, pytest.approx(20 * 0.225 / 0.35)]
     assert entry(found, "trace")["mean"]["reached"] == 1
     # The mean curves rise by 0.225 and 0.475 over 200 tokens.
     assert entry(found, "trace")["mean"]["efficiency"] == pytest.approx(0.475 / 0.225)
@@ -123,6 +125,40 @@ def test_a_predictor_that_never_informs_is_not_judged(root):
     values = entry(compared.summarise(root), "grpo")["values"]
     assert values["root_skill"] == [None, 0.2]
     assert values["flips_realised"] == [0.25, None]
+
+
+def test_mixed_groups_predicted_and_realised_and_none_in_older_runs(root):
+    path = root / run_path(ATLAS, Arm("trace", "trace"), 1) / "metrics.jsonl"
+    told = [{"informed": True, "mixed_predicted": 3.0 + step, "mixed_realised": 2.0 * step} for step in (0, 1, 2)]
+    told[1] = {"informed": False, "mixed_predicted": None, "mixed_realised": None}  # before anything is known
+    lines = [json.dumps(one | {"predictor": told[one["step"]]}) for one in straight(1.0)]
+    path.write_text("\n".join(lines) + "\n")
+    found = compared.write(root)
+    values = entry(found, "trace")["values"]
+    assert (values["mixed_predicted"], values["mixed_realised"]) == ([None, 5.0], [None, 4.0])
+    assert entry(found, "grpo")["mean"]["mixed_predicted"] is None
+    page = (root / "comparison.md").read_text()
+    assert "| mixed groups predicted | mixed groups realised |" in page
+    assert "| - | - |" in page.partition("| mixed groups predicted |")[2].partition("###")[0]
+
+
+def test_seconds_by_phase_are_on_the_page(root):
+    compared.write(root)
+    table = (root / "comparison.md").read_text().partition("### Seconds by phase")[2]
+    assert table.strip().startswith("| arm | seeds | CPU, sample | CPU, other | wall, sample | wall, other |")
+    assert "| `trace` | 2 | 3.0 (3.0; 3.0) | 1.5 (1.5; 1.5) | 6.0 (6.0; 6.0) | 1.5 (1.5; 1.5) |" in table
+
+
+def test_where_the_rollouts_went_is_added_up_over_steps_and_seeds(root):
+    for seed in range(2):
+        path = root / run_path(ATLAS, Arm("trace", "trace"), seed) / "metrics.jsonl"
+        went = {"groups": {"2": 3, "10": seed}, "branch_turns": {"1": 4, "odd": 1, "2": None}}
+        records = [one | ({"allocation": went} if one["step"] else {}) for one in straight(1.0)]
+        path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    found = compared.write(root)
+    assert found["histograms"].keys() == {"groups", "branch_turns"}
+    assert entry(found, "trace")["allocation"] == {"groups": {"2": 12, "10": 2}, "branch_turns": {"1": 16}}
+    assert entry(found, "grpo")["allocation"] == {"groups": {}, "branch_turns": {}}
 
 
 def test_what_runs_cost_has_no_better():

@@ -16,6 +16,13 @@ from typing import Literal
 
 LAST = 20
 """Steps at the end of a run over which the predictor is averaged."""
+PHASES = ("sample", "predict", "update", "evaluate", "other")
+"""Phases whose seconds have columns; see `clock.Clock`."""
+HISTOGRAMS = {
+    "groups": "Active tasks by their bare rollouts in a step, over all steps and seeds.",
+    "branch_turns": "Continuations by the turn that they start after (0: the prompt), over all steps and seeds.",
+}
+"""What of a step's group "allocation" is added up for each arm, and a sentence on it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,10 @@ _SUCCESS = (
         "target_tokens", "tokens to the target", "tokens", 0, "lower",
         "Sampled tokens before held-out success first reaches the target; the mean is of those seeds that do.",
     ),
+    Column(
+        "target_rollouts", "rollouts to the target", "rollouts", 0, "lower",
+        "Rollouts of any kind before held-out success first reaches the target; the mean is of those seeds that do.",
+    ),
     Column("reached", "reach the target", "", 2, "higher", "Share of the seeds that reach the target."),
     Column(
         "efficiency", "token efficiency", "", 2, "higher",
@@ -91,6 +102,11 @@ _PREDICTOR = (
            f"Expected share of expanded anchors where a continuation changes the outcome; last {LAST} steps."),
     Column("flips_realised", "flips realised", "", 2, "higher",
            f"Share of those where one did. Far under predicted is the optimiser's curse; last {LAST} steps."),
+    Column("mixed_predicted", "mixed groups predicted", "a step", 1, "none",
+           "Groups of bare rollouts that were expected to be mixed, by the predictions that stage 1 relied on when it "
+           f"sized them; last {LAST} steps. Empty where it relied on none, and in runs of earlier versions."),
+    Column("mixed_realised", "mixed groups realised", "a step", 1, "none",
+           f"How many of those groups came out mixed; last {LAST} steps."),
 )  # fmt: skip
 
 # Totals have no better: a run that sampled less also took less time.
@@ -103,8 +119,11 @@ _COST = (
     Column("tool_calls", "tool calls", "calls", 0, "none", "Actions that environments took."),
     Column("cpu", "CPU", "s", 0, "none", "Process-CPU seconds of the run, evaluation included."),
     *(Column(f"cpu_{phase}", f"CPU, {phase}", "s", 1, "none", f"Process-CPU seconds of the phase `{phase}`.")
-      for phase in ("sample", "predict", "update", "evaluate", "other")),
+      for phase in PHASES),
     Column("wall", "wall", "s", 0, "none", "Wall seconds of the run; other runs were at work on the same machine."),
+    *(Column(f"wall_{phase}", f"wall, {phase}", "s", 1, "none",
+             f"Wall seconds of the phase `{phase}`, of two threads together where sampling runs ahead.")
+      for phase in PHASES),
 )  # fmt: skip
 
 COLUMNS: tuple[Column, ...] = (*_SUCCESS, *_CONTRAST, *_PREDICTOR, *_COST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from treeroll import sinks
-from treeroll.comparison.columns import LAST
+from treeroll.comparison.columns import HISTOGRAMS, LAST
 from treeroll.comparison.curves import Curve
 from treeroll.errors import DataError
 
@@ -29,7 +30,10 @@ _MEANS = {
 }
 """Columns that are a mean over steps, and where a metrics record holds the number."""
 
-_LATE = ("root_skill", "root_auc", "prefix_skill", "prefix_auc", "flips_predicted", "flips_realised")
+_LATE = (
+    "root_skill", "root_auc", "prefix_skill", "prefix_auc", "flips_predicted", "flips_realised", "mixed_predicted",
+    "mixed_realised",
+)  # fmt: skip
 """Columns that are a mean over the last steps, all of the group "predictor"."""
 _JUDGED = ("root_skill", "root_auc", "prefix_skill", "prefix_auc")
 """Those of them that judge predictions, which there must have been."""
@@ -63,6 +67,8 @@ class Outcome:
     """Held-out success over rollouts."""
     values: Mapping[str, float | None]
     """{column: value}; those that need other runs are missing."""
+    allocation: Mapping[str, Mapping[int, int]]
+    """The histograms of `columns.HISTOGRAMS`, each added up over steps; empty where the run holds none."""
 
 
 def read_outcome(root: Path, path: Path, asked: Mapping[str, Any]) -> tuple[Outcome | None, list[str]]:
@@ -99,7 +105,8 @@ def read_outcome(root: Path, path: Path, asked: Mapping[str, Any]) -> tuple[Outc
         problems.append(f"{_relative(str(error), root)}; what ran it is unknown")
     values = {**_success(records), **_steps(records), **_totals(records)}
     options = dict(flat(config))
-    return Outcome(path.as_posix(), asked["seed"], options, commit, tokens, rollouts, values), problems
+    allocation = {key: _histogram(records, key) for key in HISTOGRAMS}
+    return Outcome(path.as_posix(), asked["seed"], options, commit, tokens, rollouts, values, allocation), problems
 
 
 def is_finished(folder: Path, steps: int) -> bool:
@@ -222,11 +229,24 @@ def _totals(records: Sequence[Record]) -> dict[str, float | None]:
             seconds["cpu"].append(cpu)
             seconds["wall"].append(wall)
             phases[f"cpu_{phase}"] = phases.get(f"cpu_{phase}", 0.0) + cpu
+            phases[f"wall_{phase}"] = phases.get(f"wall_{phase}", 0.0) + wall
     return {
         **{column: number(last, "spent", key) for column, key in _SPENT.items()},
         **{clock: sum(found) if found else None for clock, found in seconds.items()},
         **phases,
     }
+
+
+def _histogram(records: Iterable[Record], key: str) -> dict[int, int]:
+    """Returns one of the group "allocation" added up over steps; what is no count is skipped."""
+    total: Counter[int] = Counter()
+    for record in records:
+        group = record.get("allocation")
+        found = group.get(key) if isinstance(group, Mapping) else None
+        for value, count in found.items() if isinstance(found, Mapping) else ():
+            if value.isdecimal() and len(value) < 10 and isinstance(count, int):
+                total[int(value)] += count
+    return dict(total)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

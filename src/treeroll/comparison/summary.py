@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from treeroll.comparison import sweep, table
-from treeroll.comparison.columns import Column, columns
+from treeroll.comparison.columns import HISTOGRAMS, Column, columns
 from treeroll.comparison.curves import efficiency
 from treeroll.comparison.outcomes import Outcome, read_outcome
 from treeroll.comparison.plan import COMPARISON, TABLE, Arm, Plan, World, asked_of, read_plan, replace_file, run_path
@@ -78,6 +79,7 @@ def summarise(root: Path) -> dict[str, Any]:
         "envs": [world.name for world in plan.worlds],
         "target": target,
         "columns": [column.to_json() for column in shown],
+        "histograms": HISTOGRAMS,
         "arms": entries,
         "pooled": _pooled(plan, shown, values, rivals),
         "sweep": tried,
@@ -177,14 +179,15 @@ def _target(plan: Plan, runs: Mapping[tuple[str, str], Runs], world: World) -> f
 
 def _values(run: Outcome, limits: tuple[float, float], target: float | None) -> dict[str, float | None]:
     """Returns all columns of a run that are its own."""
-    price = None if target is None else run.tokens.price(target)
+    tokens, rollouts = (None if target is None else curve.price(target) for curve in (run.tokens, run.rollouts))
     return {
         **run.values,
         "success_tokens": run.tokens.at(limits[0]),
         "success_rollouts": run.rollouts.at(limits[1]),
         "area": run.tokens.area(limits[0]),
-        "target_tokens": price,
-        "reached": None if target is None else float(price is not None),
+        "target_tokens": tokens,
+        "target_rollouts": rollouts,
+        "reached": None if target is None else float(tokens is not None),
     }
 
 
@@ -230,7 +233,16 @@ def _entry(
         "values": {key: [row.get(key) for row in mine.values()] for key in intervals},
         **{part: {key: found.to_json()[part] for key, found in intervals.items()} for part in ("mean", "low", "high")},
         "difference": gaps,
+        "allocation": {key: _added(run.allocation[key] for run in cell) for key in HISTOGRAMS},
     }
+
+
+def _added(histograms: Iterable[Mapping[int, int]]) -> dict[str, int]:
+    """Returns the sum of histograms; JSON has no numbers as keys."""
+    total: Counter[int] = Counter()
+    for histogram in histograms:
+        total.update(histogram)
+    return {str(value): total[value] for value in sorted(total)}
 
 
 Values = Mapping[int, Mapping[str, float | None]]

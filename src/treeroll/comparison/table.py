@@ -6,16 +6,20 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from treeroll.comparison.columns import PHASES
 from treeroll.comparison.statistics import LEAST
 
 SHOWN = (
-    ("start", "final", "success_tokens", "success_rollouts", "area", "target_tokens", "reached", "efficiency"),
+    ("start", "final", "success_tokens", "success_rollouts", "area", "target_tokens", "target_rollouts", "reached",
+     "efficiency"),
     ("effective_ratio", "active_tasks", "mixed", "mixed_bare", "mean_group", "anchors", "credited"),
-    ("root_skill", "root_auc", "prefix_skill", "prefix_auc", "flips_predicted", "flips_realised"),
+    ("root_skill", "root_auc", "prefix_skill", "prefix_auc", "flips_predicted", "flips_realised", "mixed_predicted",
+     "mixed_realised"),
     ("tokens", "rollouts", "turns", "computed", "cpu", "wall"),
-)
+    tuple(f"{clock}_{phase}" for clock in ("cpu", "wall") for phase in PHASES),
+)  # fmt: skip
 """Columns of each table; those of pass@k join the first one."""
-HEADINGS = ("Held-out success", "Contrast", "Predictor", "Cost")
+HEADINGS = ("Held-out success", "Contrast", "Predictor", "Cost", "Seconds by phase")
 PARTS = ("mean", "low", "high")
 BOUND = "bound, probes not charged"
 """What is said of an arm that the oracle predictor tells: no method could be as good."""

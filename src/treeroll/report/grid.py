@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from treeroll.comparison.columns import PHASES
 from treeroll.comparison.table import form
 from treeroll.report.compared import Arm, Column, Comparison, Estimate
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "Held-out success",
-        ("success_tokens", "success_rollouts", "final", "area", "efficiency", "target_tokens", "reached", "start"),
+        (
+            "success_tokens", "success_rollouts", "final", "area", "efficiency", "target_tokens", "target_rollouts",
+            "reached", "start",
+        ),
     ),
     ("Contrast", ("mixed", "mixed_bare", "effective_ratio", "anchors", "mean_group", "active_tasks", "credited")),
-    ("Predictor", ("root_skill", "root_auc", "prefix_skill", "prefix_auc", "flips_predicted", "flips_realised")),
+    (
+        "Predictor",
+        (
+            "root_skill", "root_auc", "prefix_skill", "prefix_auc", "flips_predicted", "flips_realised",
+            "mixed_predicted", "mixed_realised",
+        ),
+    ),
     ("Sampled", ("tokens", "rollouts", "turns", "computed", "tool_calls")),
-    ("Time", ("cpu", "wall", "cpu_sample", "cpu_predict", "cpu_update", "cpu_evaluate", "cpu_other")),
-)
+    ("Time", ("cpu", "wall", *(f"{clock}_{phase}" for clock in ("cpu", "wall") for phase in PHASES))),
+)  # fmt: skip
 """Heading and keys of each table; columns of pass@k join the first, unknown ones make a last one."""
 RATIOS = ("efficiency",)
 """Columns that are a ratio to the reference: no difference is 1, not 0."""
