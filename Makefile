@@ -13,6 +13,8 @@ VLLM := .venv-vllm/.ready
 LONG := steps=40:budget.tokens=4400
 COMPARE ?= --envs atlas=atlas:steps=60:budget.tokens=2200,atlas-long=atlas-long:$(LONG),atlas-repair=atlas-repair:$(LONG),atlas-early=atlas-early:$(LONG) \
 	--seeds 8 --budget-unit tokens evaluation.tasks=400
+# The learning rates that `make bench-rates` found best for these methods, over both of its worlds
+SWEPT ?= --methods trace,trace-stage1,grpo=grpo:learner.learning_rate=3.3e-3 learner.learning_rate=2.2e-3
 # Two of those worlds: short episodes, and long ones that are decided late
 LATE := atlas-long=atlas-long:$(LONG)
 RATES := --envs atlas=atlas:steps=60:budget.tokens=2200,$(LATE) --budget-unit tokens evaluation.tasks=400
@@ -43,13 +45,15 @@ demo-smollm2: $(SMOLLM2)  ## 2 TRACE steps of SmolLM2-135M on CPU; remakes runs/
 	rm -rf runs/demo-smollm2
 	$(BIN)/python scripts/smollm2.py --out runs/demo-smollm2
 
-compare: $(READY)  ## TRACE, its first stage and GRPO at equal sampled tokens, 8 seeds; a second call goes on where it stopped
-	$(BIN)/treeroll compare --out runs/compare --methods trace,trace-stage1,grpo --no-pair $(COMPARE)
+compare: $(READY)  ## the README's main table, at equal sampled tokens; a second call goes on where it stopped
+	$(BIN)/treeroll compare --out runs/compare --reference trace $(COMPARE) $(SWEPT)
+	$(BIN)/python benchmarks/main_table.py
 
-compare-rivals: $(READY)  ## adds rules of other papers to the same folder
-	$(BIN)/treeroll compare --out runs/compare --methods grpo,pcl,dapo,tree-grpo,arpo $(COMPARE)
+compare-rivals: $(READY)  ## the same with rules of other papers, all at one learning rate; about two hours
+	$(BIN)/treeroll compare --out runs/compare-rivals --reference trace $(COMPARE) \
+	  --methods trace,trace-stage1,grpo,pcl,dapo,tree-grpo,arpo
 
-bench-paper: $(READY)  ## the paper's tables at our scale, beside its numbers; after make compare
+bench-paper: $(READY)  ## the paper's tables at our scale, beside its numbers; after make compare-rivals
 	$(BIN)/treeroll compare --out runs/paper-ablation --no-pair --reference uniform-uniform $(PAPER) \
 	  --methods uniform-uniform=tree-random,active-uniform=trace-random,uniform-active=trace-stage2:$(STAGE2),active-active=trace:$(STAGE2),paper-rules=trace-paper \
 	  budget.rollouts=192 budget.continuations=2
@@ -85,7 +89,7 @@ bench-start: $(READY)  ## success and effective ratio of the packaged model befo
 
 bench-rates: $(READY)  ## learning rates of four methods on two worlds, chosen on seeds of their own; about 30 minutes
 	$(BIN)/treeroll compare --out runs/rates --methods trace,trace-stage1,grpo,pcl --no-pair --seeds 0, \
-	  --sweep 1e-3,1.5e-3,2.2e-3 $(RATES)
+	  --sweep 1.5e-3,2.2e-3,3.3e-3 $(RATES)
 
 bench-oracle: $(READY)  ## what true success probabilities would gain; about an hour
 	$(BIN)/treeroll compare --out runs/oracle --methods trace-oracle,trace,grpo --no-pair --seeds 3 $(RATES)

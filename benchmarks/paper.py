@@ -26,7 +26,7 @@ NOBODY = "-"
 def main() -> None:
     """Reads the folders, writes the raw results and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--main", type=Path, default=Path("runs/compare"), help="folder of the main comparison")
+    parser.add_argument("--main", type=Path, default=Path("runs/compare-rivals"), help="folder of the main table")
     parser.add_argument("--ablation", type=Path, default=Path("runs/paper-ablation"))
     parser.add_argument("--budgets", type=Path, default=Path("runs/paper-budgets"))
     folders = vars(parser.parse_args())
