@@ -79,5 +79,5 @@ def test_versions_are_saved_where_they_differ_and_old_files_are_read():
     read = tree_from_json(record)
     assert [read.version(node) for node in range(5)] == [7, 7, 9, 7, 7]
     assert tree_to_json(read) == record
-    with pytest.raises(DataError, match="malformed"):
+    with pytest.raises(DataError, match="version is 'new', expected a whole number"):
         tree_from_json(record | {"nodes": [node | {"version": "new"} for node in record["nodes"]]})
