@@ -92,11 +92,12 @@ bench-rates: $(READY)  ## learning rates of four methods on two worlds, chosen o
 	  --sweep 1.5e-3,2.2e-3,3.3e-3 $(RATES)
 
 bench-oracle: $(READY)  ## what true success probabilities would gain; about an hour
-	$(BIN)/treeroll compare --out runs/oracle --methods trace-oracle,trace,grpo --no-pair --seeds 3 $(RATES)
+	$(BIN)/treeroll compare --out runs/oracle --no-pair --seeds 3 $(RATES) learner.learning_rate=2.2e-3 \
+	  --methods trace-oracle,stage-1-oracle=trace-stage1:predictor.name=oracle,trace,trace-stage1,grpo=grpo:learner.learning_rate=3.3e-3
 
 bench-arms: $(READY)  ## TRACE with one thing changed at a time, on the worlds where it branches; about 45 minutes
 	$(BIN)/treeroll compare --out runs/arms --methods $(ARMS) --no-pair --reference trace --seeds 110,111 \
-	  --envs $(LATE),atlas-repair=atlas-repair:$(LONG) --budget-unit tokens evaluation.tasks=400
+	  --envs $(LATE),atlas-repair=atlas-repair:$(LONG) --budget-unit tokens evaluation.tasks=400 learner.learning_rate=2.2e-3
 
 bench-mending: $(READY)  ## what continuations teach where answers can be mended; about 30 minutes
 	$(BIN)/python benchmarks/mending.py
