@@ -25,6 +25,9 @@ ARMS := $(ARMS),k-2=trace:budget.max_per_prefix=2,groups-2=trace:budget.min_grou
 ARMS := $(ARMS),stage-1-critic=trace-stage1:learner.credit=critic-td,critic=trace:learner.credit=sibling-tree-critic
 ARMS := $(ARMS),sibling=trace:learner.credit=sibling,restart=trace:learner.credit=restart,treepo=trace:learner.credit=treepo
 ARMS := $(ARMS),leaf-mean=trace:learner.credit=trace-paper,group=trace:learner.credit=group
+ARMS := $(ARMS),tree-grpo=trace:learner.credit=tree-grpo,treerl=trace:learner.credit=treerl,spo=trace:learner.credit=spo
+ARMS := $(ARMS),shrunk=trace:learner.credit=sibling-shrunk,critic-alone=trace:learner.credit=critic
+ARMS := $(ARMS),price-1-groups-2=trace:budget.worth=1:budget.min_group=2
 # The paper's tables: budgets in rollouts, (M, N) as budget.rollouts = M (1 + N)
 PAPER := --seeds 5 --envs atlas --steps 60 evaluation.tasks=400
 STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
@@ -95,7 +98,7 @@ bench-oracle: $(READY)  ## what true success probabilities would gain; about an 
 	$(BIN)/treeroll compare --out runs/oracle --no-pair --seeds 3 $(RATES) learner.learning_rate=2.2e-3 \
 	  --methods trace-oracle,stage-1-oracle=trace-stage1:predictor.name=oracle,trace,trace-stage1,grpo=grpo:learner.learning_rate=3.3e-3
 
-bench-arms: $(READY)  ## TRACE with one thing changed at a time, on the worlds where it branches; about 45 minutes
+bench-arms: $(READY)  ## TRACE with one thing changed at a time, on the worlds where it branches; about an hour
 	$(BIN)/treeroll compare --out runs/arms --methods $(ARMS) --no-pair --reference trace --seeds 110,111 \
 	  --envs $(LATE),atlas-repair=atlas-repair:$(LONG) --budget-unit tokens evaluation.tasks=400 learner.learning_rate=2.2e-3
 
