@@ -50,11 +50,12 @@ demo-smollm2: $(SMOLLM2)  ## 2 TRACE steps of SmolLM2-135M on CPU; remakes runs/
 
 compare: $(READY)  ## the README's main table, at equal sampled tokens; a second call goes on where it stopped
 	$(BIN)/treeroll compare --out runs/compare --reference trace $(COMPARE) $(SWEPT)
-	$(BIN)/python benchmarks/main_table.py
+	$(BIN)/python benchmarks/main_table.py compare
 
 compare-rivals: $(READY)  ## the same with rules of other papers, all at one learning rate; about two hours
 	$(BIN)/treeroll compare --out runs/compare-rivals --reference trace $(COMPARE) \
 	  --methods trace,trace-stage1,grpo,pcl,dapo,tree-grpo,arpo
+	$(BIN)/python benchmarks/main_table.py compare-rivals
 
 bench-paper: $(READY)  ## the paper's tables at our scale, beside its numbers; after make compare-rivals
 	$(BIN)/treeroll compare --out runs/paper-ablation --no-pair --reference uniform-uniform $(PAPER) \

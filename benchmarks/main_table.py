@@ -1,59 +1,75 @@
-"""The README's main table from the comparison on disk, with its raw results, page and report; `make compare` runs both.
+"""The table of a comparison on disk, with its raw results, page and report; `make compare` and its sister end with it.
 
-Reads the run folders of runs/compare, takes differences to `trace`, and writes
+`python benchmarks/main_table.py NAME` reads the run folders of runs/NAME, takes differences to `trace`, and writes
 
-benchmarks/results/compare.json   all numbers, every seed
-docs/tables/compare.md            all columns
-docs/reports/compare.html         the report
-README.md                         the table between its two marks
+benchmarks/results/NAME.json    all numbers, every seed
+docs/tables/NAME.md             all columns
+docs/reports/NAME.html          the report
+README.md (of `compare`), docs/experiments.md (of `compare-rivals`)     the table between its two marks
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from machine import RESULTS
 from treeroll.compare.command import write
 from treeroll.comparison import COMPARISON, TABLE
+from treeroll.comparison.statistics import Interval, pooled_difference
+from treeroll.errors import TreerollError
 from treeroll.sinks import read_json
 
 Record = dict[str, Any]
 HERE = Path(__file__).parent.parent
-MARKS = ("<!-- main table: make compare -->", "<!-- end of the main table -->")
-REFERENCE = "trace"
+PAGES = {"compare": "README.md", "compare-rivals": "docs/experiments.md"}
+"""Where the table of a comparison stands."""
+REFERENCE, STAGE_1 = "trace", "trace-stage1"
+FEW = 5
+"""Fewer seeds than these are a trial: their table is printed, and no page is written."""
 
 
 def main() -> None:
-    """Writes all four."""
+    """Writes all four, or prints the table of a trial."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path("runs/compare"), help="what treeroll compare wrote")
-    folder = parser.parse_args().folder
-    report = write(folder, reference=REFERENCE)
+    parser.add_argument("name", choices=PAGES, help="which comparison")
+    parser.add_argument("--folder", type=Path, help="what treeroll compare wrote; runs/NAME unless given")
+    asked = parser.parse_args()
+    folder = asked.folder or Path("runs") / asked.name
+    try:
+        report = write(folder, reference=REFERENCE)
+    except TreerollError as error:
+        raise SystemExit(f"{folder}: {error}") from error
     found = read_json(folder / COMPARISON)
+    table = main_table(found)
     if found["problems"]:
         raise SystemExit(f"{folder}: not written, the comparison is not whole:\n" + "\n".join(found["problems"]))
-    shutil.copy(folder / COMPARISON, RESULTS / "compare.json")
-    shutil.copy(folder / TABLE, HERE / "docs" / "tables" / "compare.md")
-    shutil.copy(report, HERE / "docs" / "reports" / "compare.html")
-    readme = HERE / "README.md"
-    readme.write_text(placed(readme.read_text(encoding="utf-8"), main_table(found)), encoding="utf-8")
-    print(f"written: {readme}")
+    if len(found["seeds"]) < FEW:
+        print(f"{table}\n{len(found['seeds'])} seeds are a trial: no page was written. {FEW} or more are a result")
+        return
+    shutil.copy(folder / COMPARISON, RESULTS / f"{asked.name}.json")
+    shutil.copy(folder / TABLE, HERE / "docs" / "tables" / f"{asked.name}.md")
+    shutil.copy(report, HERE / "docs" / "reports" / f"{asked.name}.html")
+    page = HERE / PAGES[asked.name]
+    page.write_text(placed(page.read_text(encoding="utf-8"), asked.name, table), encoding="utf-8")
+    print(f"written: {page}")
 
 
-def placed(text: str, table: str) -> str:
+def placed(text: str, name: str, table: str) -> str:
     """Returns a page with the table between its marks replaced.
 
     Raises:
       ValueError: the page lacks a mark.
     """
-    before, _, rest = text.partition(MARKS[0])
-    _, found, after = rest.partition(MARKS[1])
+    start, end = f"<!-- table: make {name} -->", f"<!-- end of table: make {name} -->"
+    before, _, rest = text.partition(start)
+    _, found, after = rest.partition(end)
     if not found:
-        raise ValueError(f"the page lacks {MARKS[0]} or {MARKS[1]}")
-    return f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}"
+        raise ValueError(f"the page lacks {start} or {end}")
+    return f"{before}{start}\n{table}\n{end}{after}"
 
 
 def main_table(found: Record) -> str:
@@ -71,22 +87,44 @@ def main_table(found: Record) -> str:
             own = _share(arm["mean"]["success_tokens"])
             lines.append(f"| {first} | `{arm['name']}` | {own} | {_over(arm)} | {_times(arm)} |")
             first = ""
-    lines += [
-        f"| all {len(found['envs'])} | `{arm['name']}` | | {_gap(arm['difference']['success_tokens'])} | |"
-        for arm in found["pooled"]
-    ]
+    pooled = {f"`{arm['name']}`": _turned(arm["difference"]["success_tokens"]) for arm in found["pooled"]}
+    names = [arm["name"] for arm in found["pooled"]]
+    if STAGE_1 in names:
+        pooled |= {f"`{STAGE_1}` over `{name}`": _stage_1_over(found, name) for name in names if name != STAGE_1}
+    lines += [f"| all {len(found['envs'])} | {who} | | {_gap(gap)} | |" for who, gap in pooled.items()]
     return "\n".join(lines)
+
+
+def _stage_1_over(found: Record, name: str) -> Record:
+    """Returns what the first stage alone has over an arm, over all worlds."""
+    by_cell: Mapping[tuple[str, str], Record] = {(arm["env"], arm["name"]): arm for arm in found["arms"]}
+    worlds = []
+    for env in found["envs"]:
+        mine, theirs = (
+            dict(zip(arm["seeds"], arm["values"]["success_tokens"], strict=True))
+            for arm in (by_cell[env, STAGE_1], by_cell[env, name])
+        )
+        worlds.append([mine[seed] - theirs[seed] for seed in mine if seed in theirs])
+    pooled: Interval = pooled_difference(worlds)
+    return pooled.to_json()
 
 
 def _share(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1)
 
 
-def _gap(theirs: Record) -> str:
+def _turned(theirs: Record) -> Record:
     """Returns `trace` minus an arm, from the arm minus `trace`."""
-    if theirs["low"] is None:  # too few seeds for an interval
-        return _sign(-theirs["mean"])
-    mean, low, high = -theirs["mean"], -theirs["high"], -theirs["low"]
+    low, high = theirs["high"], theirs["low"]
+    if low is None:  # too few seeds for an interval
+        return {"mean": -theirs["mean"], "low": None, "high": None}
+    return {"mean": -theirs["mean"], "low": -low, "high": -high}
+
+
+def _gap(gap: Record) -> str:
+    mean, low, high = gap["mean"], gap["low"], gap["high"]
+    if low is None:
+        return _sign(mean)
     shown = f"{_sign(mean)} [{_sign(low)}, {_sign(high)}]"
     return f"**{shown}**" if low > 0 or high < 0 else shown
 
@@ -97,7 +135,7 @@ def _sign(value: float) -> str:
 
 def _over(arm: Record) -> str:
     theirs = arm["difference"]["success_tokens"]
-    return "" if theirs is None else _gap(theirs)
+    return "" if theirs is None else _gap(_turned(theirs))
 
 
 def _times(arm: Record) -> str:

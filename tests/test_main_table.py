@@ -1,4 +1,4 @@
-"""The README's main table: from a comparison's numbers, and of the numbers that are committed."""
+"""Tables of comparisons: from their numbers, and of the numbers that are committed."""
 
 import json
 import math
@@ -39,17 +39,43 @@ def test_differences_and_ratios_are_turned_round(found):
 
 
 def test_the_table_stands_between_its_marks(found):
-    page = f"before {main_table.MARKS[0]}\nold\n{main_table.MARKS[1]} after"
-    once = main_table.placed(page, "new")
-    assert once == f"before {main_table.MARKS[0]}\nnew\n{main_table.MARKS[1]} after"
-    assert main_table.placed(once, "new") == once
+    marks = "<!-- table: make compare -->", "<!-- end of table: make compare -->"
+    once = main_table.placed(f"before {marks[0]}\nold\n{marks[1]} after", "compare", "new")
+    assert once == f"before {marks[0]}\nnew\n{marks[1]} after"
+    assert main_table.placed(once, "compare", "new") == once
     with pytest.raises(ValueError, match="lacks"):
-        main_table.placed("a page without marks", "new")
+        main_table.placed(once, "compare-rivals", "new")
 
 
-def test_the_readme_shows_the_committed_results():
-    found = json.loads((ROOT / "benchmarks" / "results" / "compare.json").read_text(encoding="utf-8"))
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert main_table.placed(text, main_table.main_table(found)) == text
+def test_what_the_first_stage_alone_has_over_others(found):
+    found["pooled"].append({"name": "trace-stage1", "difference": gap(0.0, -0.1, 0.1)})
+    grpo, seeds = found["arms"][1], [0, 1, 2]
+    grpo |= {"seeds": seeds, "values": {"success_tokens": [0.5, 0.625, 0.75]}}
+    first = grpo | {"name": "trace-stage1", "seeds": [2, 1, 0], "values": {"success_tokens": [0.875, 0.75, 0.625]}}
+    found["arms"].append(first)
+    assert main_table.main_table(found).splitlines()[-1] == "| all 1 | `trace-stage1` over `grpo` | | +.125 | |"
+
+
+def test_few_seeds_are_a_trial_and_change_no_page(found, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(main_table, "write", lambda folder, reference: tmp_path / "report.html")
+    monkeypatch.setattr(main_table, "read_json", lambda path: found | {"seeds": [0, 1], "problems": []})
+    monkeypatch.setattr(main_table, "HERE", tmp_path)
+    monkeypatch.setattr("sys.argv", ["main_table.py", "compare"])
+    main_table.main()
+    assert "2 seeds are a trial: no page was written" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_comparison_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["main_table.py", "compare", "--folder", str(tmp_path / "nothing")])
+    with pytest.raises(SystemExit, match="nothing: "):
+        main_table.main()
+
+
+@pytest.mark.parametrize(("name", "page"), main_table.PAGES.items())
+def test_pages_show_the_committed_results(name, page):
+    found = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert main_table.placed(text, name, main_table.main_table(found)) == text
     assert found["problems"] == []
     assert all(math.isfinite(arm["mean"]["success_tokens"]) for arm in found["arms"])
