@@ -265,6 +265,15 @@ def test_costs_stay_in_their_range():
     assert cost.tolist() == [1, 6]
 
 
+def test_no_cost_is_below_that_of_a_last_turn():
+    """Here a turn is 2 tokens: half of the rollouts end with their second turn, half with their sixth."""
+    rng, head = np.random.default_rng(12), small(unit="tokens", longest=12)
+    for _ in range(4):
+        head.update([seen(bare(plant(), 1.0, turns=6 if high else 2), 2.0 * high - 1) for high in rng.random(24) < 0.5])
+    tree = bare(plant(), 1.0, turns=2)
+    assert head.predict([Anchor(seen(tree, -9.0), 1)]).cost == [2]
+
+
 def seen(tree: RolloutTree, value: float) -> RolloutTree:
     hidden = np.full(SIZE, value, dtype=np.float32)
     return replace(tree, nodes=tuple(replace(node, hidden=hidden) for node in tree.nodes))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from treeroll.budget import Unit
 from treeroll.predictor import encoders
 from treeroll.predictor.base import Prediction
-from treeroll.predictor.costs import longest_cost, sampled
+from treeroll.predictor.costs import DepthCost, sampled
 from treeroll.predictor.encoders import Encoder
 from treeroll.predictor.features import Features
 from treeroll.predictor.linear import BayesianLogistic, Ridge
@@ -28,6 +28,8 @@ from treeroll.tree import Anchor, RolloutTree
 
 ENCODING_LOGIT, CHEAP_LOGIT, BIAS_LOGIT = 1.0, 2.0, 2.0
 """Prior standard deviation, in logits, of what each block of features adds to a prediction."""
+APART = 4.0
+"""Most that a predicted cost is above the mean at its depth, or below it, as a factor."""
 
 
 class HeadPredictor:
@@ -41,6 +43,9 @@ class HeadPredictor:
     Around a head's mean mu lies a Beta of the likeliest strength s (`Strength`). At roots the task's own faded
     successes and failures of earlier steps are counted on top (`TaskMemory`): mean (s mu + successes)/(s + n) and
     strength s + n.
+
+    A cost is the mean at the anchor's depth (`DepthCost`) times what a linear head says of its ratio to that. A head of
+    the cost itself is too low where few turns are left, by up to four times, and that is where stage 2 then goes.
 
     A prediction never holds an outcome of this step's rollouts through its own anchor, only those of other bare
     rollouts of the task, at prefixes: the allocator conditions on an anchor's own outcomes itself.
@@ -74,7 +79,8 @@ class HeadPredictor:
         """
         if isinstance(encoder, str):
             encoder = encoders.get(encoder, size=hidden_size, seed=seed, device=device)
-        self.forgetting, self.unit, self.longest = forgetting, unit, longest_cost(unit, longest)
+        self.forgetting, self.unit = forgetting, unit
+        self.depths = DepthCost(unit, longest=longest, forgetting=forgetting)
         self.record = TrackRecord(warmup=warmup)
         self.strength = Strength(forgetting=forgetting)
         self.memory = TaskMemory(forgetting=forgetting)
@@ -92,15 +98,17 @@ class HeadPredictor:
     def predict(self, anchors: Sequence[Anchor]) -> Prediction:
         """Returns the predictions at K anchors.
 
-        Before anything was learned the mean is 0.5, the strength 1 and the cost `longest` (1 in rollouts). Costs lie in
-        [1, `longest`].
+        Before anything was learned the mean is 0.5, the strength 1 and the cost `longest` (1 in rollouts). Costs lie
+        between that of a rollout's last turn, lately, and `longest`.
         """
-        mean, cost = np.full(len(anchors), 0.5), np.ones(len(anchors))
+        mean, cost = np.full(len(anchors), 0.5), self.depths.predict(anchors)
         for head, chosen in self._places(anchors):
             inputs = head.features(head.features.rows([anchors[index] for index in chosen]))
             mean[chosen] = head.success(inputs)
             if head.cost is not None:
-                cost[chosen] = np.clip(head.cost(inputs), 1.0, self.longest) if head.cost.learned else self.longest
+                cost[chosen] *= np.clip(1 + head.cost(inputs), 1 / APART, APART)
+                cost[chosen] = np.maximum(cost[chosen], self.depths.last) if head.cost.learned else self.depths.longest
+        cost = np.minimum(cost, self.depths.longest)
         return self._remembered(anchors, Prediction(mean, self.strength.predict(anchors, mean), cost))
 
     def _remembered(self, anchors: Sequence[Anchor], prediction: Prediction) -> Prediction:
@@ -121,13 +129,14 @@ class HeadPredictor:
             prediction = Prediction(mean, self.strength.predict(anchors, mean), np.ones(len(anchors)))
             self.record.score(anchors, self._remembered(anchors, prediction).mean)
             self.strength.update(anchors, mean, successes, samples, self.memory.recall(anchors))
-        costs = self._costs(trees)
+        self.depths.update(trees)
+        ratios = self._costs(trees) / self.depths.predict(anchors) - 1
         for head, chosen in self._places(anchors):
             head.features.observe(rows[head])
             inputs = head.features(rows[head])
             head.success.learn(inputs, successes[chosen], samples[chosen])
             if head.cost is not None:
-                head.cost.learn(inputs, costs[chosen])
+                head.cost.learn(inputs, ratios[chosen])
         self.memory.update(trees)
         self.words.update(trees)
         self.record.count(trees)
@@ -140,9 +149,7 @@ class HeadPredictor:
         return [(head, own) for head, own in zip((self._root, self._prefix), chosen, strict=True) if own]
 
     def _costs(self, trees: Sequence[RolloutTree]) -> NDArray[np.float64]:
-        """Returns [K] the mean cost of each anchor's own samples; nothing where costs are not learned."""
-        if self.unit == "rollouts":
-            return np.zeros(0)
+        """Returns [K] the mean cost of each anchor's own samples."""
         found = [costs for tree in trees if tree.leaves for _, costs in sampled(tree, self.unit)]
         return np.array([sum(costs) / len(costs) for costs in found])
 
@@ -153,6 +160,7 @@ class HeadPredictor:
             **self.strength.state_dict(),
             **self.memory.state_dict(),
             **self.words.state_dict(),
+            **self.depths.state_dict(),
             **{f"root_{key}": array.copy() for key, array in self._root.arrays().items()},
             **{f"prefix_{key}": array.copy() for key, array in self._prefix.arrays().items()},
         }
@@ -171,7 +179,7 @@ class HeadPredictor:
             )
         if (unit := str(state["unit"])) != self.unit:
             raise ValueError(f"the saved costs are in {unit}, not in {self.unit}: go on with the unit of the saved run")
-        for part in (self.record, self.strength, self.memory, self.words):
+        for part in (self.record, self.strength, self.memory, self.words, self.depths):
             part.load_state_dict(state)
         for name, head in (("root_", self._root), ("prefix_", self._prefix)):
             head.load({key.removeprefix(name): value for key, value in state.items() if key.startswith(name)})
