@@ -53,11 +53,7 @@ def choose(
       AllocationError: the expected cost exceeds the budget.
     """
     number = np.asarray(counts, dtype=np.int64)
-    chosen = np.flatnonzero(number > 0)
-    rank_by = rank_by if scores is None else scores
-    if rank_by is not None:
-        chosen = chosen[np.argsort(-np.asarray(rank_by, dtype=np.float64)[chosen], kind="stable")]
-
+    chosen = _ranked(np.flatnonzero(number > 0), rank_by if scores is None else scores)
     if prediction is None:
         prediction = Prediction(*np.array([np.nan, np.nan, 1.0]))
 
@@ -81,12 +77,24 @@ def choose(
         price=price,
         blind=blind,
     )
-    if allocation.cost > budget * (1 + ROUNDING):
+    _check_cost(allocation)
+    return allocation
+
+
+def _ranked(chosen: NDArray[np.int64], rank_by: ArrayLike | None) -> NDArray[np.int64]:
+    """Returns the chosen anchors by a [K] score, best first, the earlier on a tie; in their order without one."""
+    if rank_by is None:
+        return chosen
+    return chosen[np.argsort(-np.asarray(rank_by, dtype=np.float64)[chosen], kind="stable")]
+
+
+def _check_cost(allocation: Allocation) -> None:
+    """Raises `AllocationError` for an expected cost above the budget."""
+    if allocation.cost > allocation.budget * (1 + ROUNDING):
         raise AllocationError(
             f"{allocation.rollouts} rollouts with an expected cost of {allocation.cost:g} exceed the budget of "
-            f"{budget:g}; allocate at most that much"
+            f"{allocation.budget:g}; allocate at most that much"
         )
-    return allocation
 
 
 def nothing(budget: float) -> Allocation:

@@ -102,17 +102,14 @@ def allocate_roots(
     active = tasks if max_active is None else int(check_counts("max_active", max_active))
 
     counts = np.zeros(tasks, dtype=np.int64)
-    hopeless = (np.minimum(mean, 1 - mean) < IMPOSSIBLE) | (least * price > limit) | (worth == 0.0)
-    rows = np.flatnonzero(~hopeless) if most >= 2 else counts[:0]
-    if rows.size == 0 or active == 0:
+    rows = _worthwhile(mean, worth, least * price, limit)
+    if rows.size == 0 or active == 0 or most < 2:
         return counts
     most_worth = worth[rows].max()
     worth = np.minimum(worth, most_worth) / most_worth  # what counts as a tie, or as rounding, is a share of it
     even = bool(np.all(price == 1.0)) and _same(sure[rows]) and _same(worth[rows])
     if even:
         rows = _nearest_to_half(mean, rows, min(int(limit) // least, active))
-    if rows.size == 0:
-        return counts
     stairs = _stairs(mean[rows], sure[rows], price[rows], worth[rows], limit=limit, least=least, most=most)
     if even:
         items = _spend_evenly(stairs, limit)
@@ -120,6 +117,12 @@ def allocate_roots(
         items = spend_on(stairs, limit, active) if active < rows.size else spend(stairs, limit, groups=True)
     counts[rows] = stairs.rollouts(items).astype(np.int64)
     return counts
+
+
+def _worthwhile(mean: Floats, weight: Floats, group_cost: Floats, limit: float) -> NDArray[np.int64]:
+    """Returns, in order, the tasks that may be worth a group: their outcome is open, and the limit pays for one."""
+    is_open = np.minimum(mean, 1 - mean) >= IMPOSSIBLE
+    return np.flatnonzero(is_open & (group_cost <= limit) & (weight > 0.0))
 
 
 def _same(values: Floats) -> bool:
