@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from treeroll.errors import ConfigError, DataError
-from treeroll.sinks import RunFolder, provenance, read_metrics, scan_metrics, tree_steps, trees_file
+from treeroll.sinks import RunFolder, provenance, read_json, read_metrics, scan_metrics, tree_steps, trees_file
 from treeroll.tree import Node, RolloutTree, Task
 from treeroll.treefile import load_trees
 
@@ -95,12 +95,19 @@ def test_opening_what_is_not_a_run(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(DataError, match="cannot be read as JSON"):
         RunFolder.open(tmp_path)
-    (tmp_path / "config.json").write_text("[" * 10**5)
-    with pytest.raises(DataError, match="cannot be read as JSON: maximum recursion depth"):
-        RunFolder.open(tmp_path)
+    for levels in (101, 600, 10**5):  # also those that the parser itself goes through
+        (tmp_path / "config.json").write_text('{"a":' * levels + "1" + "}" * levels)
+        with pytest.raises(DataError, match=r"cannot be read as JSON: nested deeper than 100 levels$"):
+            RunFolder.open(tmp_path)
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(DataError, match="holds a list, expected an object"):
         RunFolder.open(tmp_path)
+
+
+def test_a_hundred_levels_are_read(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"a":' * 100 + "1" + "}" * 100)
+    assert list(read_json(path)) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +121,7 @@ def test_opening_what_is_not_a_run(tmp_path):
         '{"step": -1}',
         f'{{"step": {10**400}}}',
         "[" * 10**5,
+        '{"step": 1, "a": ' + "[" * 600 + "]" * 600 + "}",
     ],
 )
 def test_a_corrupt_line_is_named(tmp_path, line):

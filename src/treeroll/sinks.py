@@ -30,6 +30,9 @@ from treeroll.treefile import save_trees
 CONFIG, ABOUT, METRICS, TREES, CHECKPOINTS = "config.json", "run.json", "metrics.jsonl", "trees", "checkpoints"
 MOST_STEPS = 10**9
 """More than any run has: a larger step is damage."""
+MOST_LEVELS = 100
+"""Objects and lists inside each other, more than any file of a run has: deeper ones are damage."""
+_TOO_DEEP = f"nested deeper than {MOST_LEVELS} levels"
 _TREE_FILE = re.compile(r"step-(\d+)\.jsonl\.gz")
 
 
@@ -184,10 +187,10 @@ def read_json(path: Path) -> dict[str, Any]:
       DataError: the file is missing, or is not one JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = _from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; its folder is not a run folder, or was copied in part") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: holds a {type(value).__name__}, expected an object")
@@ -227,8 +230,8 @@ def scan_metrics(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], li
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            record = _from_json(line)
+        except ValueError as error:
             problems.append(f"{path}, line {number}: not JSON ({error})")
             continue
         step = record.get("step") if isinstance(record, dict) else None
@@ -244,6 +247,25 @@ def scan_metrics(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], li
         else:
             records.append(record)
     return records, problems
+
+
+def _from_json(text: str | bytes) -> Any:
+    """Returns what a JSON text holds.
+
+    Raises:
+      ValueError: it is no JSON, or nested deeper than `MOST_LEVELS`: whoever walks through it would not come back.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        inside = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
+        level = [one for values in inside for one in values]
+        if not level:
+            return value
+    raise ValueError(_TOO_DEEP)
 
 
 def provenance(command: Sequence[str] | None = None) -> dict[str, Any]:

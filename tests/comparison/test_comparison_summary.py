@@ -412,6 +412,14 @@ def test_a_plan_of_other_types_is_damaged(root, change, said):
         read_plan(root)
 
 
+def test_a_plan_nested_too_deep_is_damaged(root):
+    """600 levels can be parsed, but not walked through."""
+    path = root / "plan.json"
+    path.write_text(path.read_text().replace('"about": {}', '"about": ' + '{"a":' * 600 + "1" + "}" * 600))
+    with pytest.raises(DataError, match=r"plan\.json: cannot be read as JSON: nested deeper than 100 levels"):
+        compared.write(root)
+
+
 def test_the_plan_comes_back_as_it_was(root):
     plan = read_plan(root)
     plan.save(root / "again")
