@@ -132,8 +132,14 @@ def test_a_finished_run_that_was_damaged_is_run_anew_and_says_so(options, tmp_pa
     metrics.write_text(whole[:-10])
     assert cli.main(words) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"atlas grpo seed 0: damaged: run anew ({metrics}, line 2: not JSON (")
+    kept = metrics.parent.with_name("seed-0.damaged-1")
+    note = said.splitlines()[0]
+    assert note.startswith(f"atlas grpo seed 0: damaged: run anew ({metrics}, line 2: not JSON (")
+    assert note.endswith(f"). The damaged folder is kept: {kept}")
     assert metrics.read_text() == whole
+    assert (kept / "metrics.jsonl").read_text() == whole[:-10]
+    assert "problem: " not in said
+    assert json.loads((out / "comparison.json").read_text())["arms"][0]["runs"] == ["runs/atlas/grpo/seed-0"]
 
 
 def test_a_finished_run_whose_options_were_damaged_is_run_anew_and_no_other(options, tmp_path, capsys, monkeypatch):

@@ -6,7 +6,7 @@ from treeroll.compare.jobs import check_same, reported, sweeping
 from treeroll.compare.request import Request, make_plan, resolved
 from treeroll.comparison.plan import Arm, World
 from treeroll.errors import ConfigError, DataError
-from treeroll.sinks import RunFolder
+from treeroll.sinks import RunFolder, trees_file
 
 
 @pytest.fixture
@@ -234,9 +234,38 @@ def test_a_damaged_run_is_run_anew(plan, tmp_path):
     assert job.arguments()[0] == "start"
     assert not job.folder.exists()
     assert job.damage is None
+    (kept,) = job.folder.parent.iterdir()
+    assert kept.name == "seed-0.damaged-1"
+    assert (kept / "metrics.jsonl").read_text() == '{"step":0}\n{"step":'
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "cannot be read as JSON"), ("[]", "holds a list"), (None, "no such")])
+def test_damaged_folders_are_set_aside_under_the_first_free_number(plan, tmp_path):
+    (job,) = reported(tmp_path, plan("grpo", pair=False, seeds="1")[0])
+    for number in ("1", "3"):
+        job.folder.with_name(f"seed-0.damaged-{number}").mkdir(parents=True)
+    for number in ("2", "4"):
+        job.folder.mkdir()
+        (job.folder / number).touch()
+        kept = job.set_aside()
+        assert kept.name == f"seed-0.damaged-{number}"
+        assert (kept / number).exists()
+
+
+def test_trees_without_options_and_records_are_set_aside(plan, tmp_path):
+    (job,) = reported(tmp_path, plan("grpo", pair=False, seeds="1")[0])
+    folder = RunFolder.create(job.folder, job.config.to_dict())
+    folder.write_trees(1, [])
+    for name in ("config.json", "metrics.jsonl"):
+        (job.folder / name).unlink()
+    assert job.damage.startswith(f"{job.folder / 'config.json'}: no such file")
+    assert job.arguments()[0] == "start"
+    assert trees_file(job.folder.with_name("seed-0.damaged-1"), 1).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "cannot be read as JSON"), ("", "cannot be read as JSON"), ("[]", "holds a list"), (None, "no such")],
+)
 def test_a_run_without_its_options_is_run_anew_and_holds_up_no_other(plan, tmp_path, text, said):
     made, _ = plan("grpo", pair=False, options=["steps=1"])
     jobs = reported(tmp_path, made)

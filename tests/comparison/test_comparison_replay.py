@@ -199,7 +199,8 @@ def test_without_continuations_there_is_nothing_to_judge():
 
 
 def test_recorded_runs_of_a_run_and_of_a_comparison(tmp_path):
-    for path in ("runs/atlas/trace/seed-0", "runs/atlas/grpo/seed-1", "sweep/atlas/grpo/rate-1/seed-0"):
+    runs = ("runs/atlas/trace/seed-0", "runs/atlas/grpo/seed-1", "runs/atlas/grpo/seed-1.damaged-1")
+    for path in (*runs, "sweep/atlas/grpo/rate-1/seed-0"):
         save_trees(tmp_path / path / "trees" / "step-0001.jsonl.gz", [flat(1)])
     found = recorded_runs(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in found] == [

@@ -168,7 +168,7 @@ def test_a_damaged_file_is_named_and_the_newest_other_step_is_drawn(run_dir, cap
 
 def test_a_comparison_names_its_runs(tmp_path):
     runs = [f"runs/atlas/{method}/seed-{seed}" for method in ("grpo", "trace") for seed in range(8)]
-    for run in runs:
+    for run in (*runs, "runs/atlas/grpo/seed-0.damaged-1"):
         (tmp_path / run / "trees").mkdir(parents=True)
     with pytest.raises(DataError, match=rf"a comparison.* Name one of them, there: {', '.join(runs[:12])} and 4 more$"):
         load_step(tmp_path, None, [])

@@ -34,10 +34,7 @@ class _State:
     failures: list[Failure] = field(default_factory=list)
 
     def run(self, jobs: list[Job]) -> None:
-        """Runs those that are not finished, and says which of them were there but are damaged."""
-        for job in jobs:
-            if (damage := job.damage) is not None:
-                self.view.note(f"{job.name}: damaged: run anew ({damage})")
+        """Runs those that are not finished."""
         asked = lambda: self.stop.requested  # noqa: E731 - asked again and again
         self.failures += run_jobs(jobs, self.slots, self.view, asked, self.lock)
 

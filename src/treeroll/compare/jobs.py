@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +47,18 @@ class Job:
 
     @property
     def damage(self) -> str | None:
-        """Why it must be run anew, so that its folder may be removed; None where it is finished or can go on.
+        """Why it must be run anew, so that its folder is set aside; None where it is finished or can go on.
 
-        Options that cannot be read; a last record without what it is there for; or any record that cannot be read,
-        where no checkpoint is left to go on from.
+        Options that cannot be read, where anything is there; a last record without what it is there for; or any record
+        that cannot be read, where no checkpoint is left to go on from.
         """
         try:
             records, problems = sinks.scan_metrics(self.folder / sinks.METRICS)
         except DataError:  # nothing was recorded
             records, problems = [], []
         if (lost := self.lost) is not None:
-            return lost if records or problems or (self.folder / sinks.CONFIG).exists() else None
+            written = (file.is_file() and file.stat().st_size for file in self.folder.rglob("*"))
+            return lost if (self.folder / sinks.CONFIG).exists() or any(written) else None
         if (lacking := damaged_end(records, self.config.steps)) is not None:
             return lacking
         if self.finished or any((self.folder / sinks.CHECKPOINTS).glob("step-*[0-9]")):
@@ -81,14 +83,21 @@ class Job:
     def arguments(self) -> list[str]:
         """Returns what its worker is told: to go on where a run is, else to start one.
 
-        A folder that was made and then left before its options were written holds nothing, and one that is damaged
-        cannot be gone on with: it is removed.
+        A folder that is damaged cannot be gone on with: it is set aside. One that was made and then left before
+        anything was written holds nothing: it is removed.
         """
-        if (self.folder / sinks.CONFIG).exists() and self.damage is None:
+        if self.damage is not None:
+            self.set_aside()
+        elif (self.folder / sinks.CONFIG).exists():
             return ["resume", str(self.folder)]
-        if self.folder.exists():
+        elif self.folder.exists():
             shutil.rmtree(self.folder)
         return ["start", *self.words, f"out={self.folder}"]
+
+    def set_aside(self) -> Path:
+        """Moves its folder out of the way of a new run, to the first free `seed-N.damaged-K`; returns where it is."""
+        places = (self.folder.with_name(f"{self.folder.name}.damaged-{number}") for number in count(1))
+        return self.folder.rename(next(place for place in places if not place.exists()))
 
     def progress(self) -> tuple[int, float | None, float | None]:
         """Returns the last step, and held-out success at first and at last as far as it was measured."""

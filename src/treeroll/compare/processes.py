@@ -50,7 +50,8 @@ def run_jobs(
     """Runs those jobs that are not finished, in their order, and returns those that failed; the others go on.
 
     Args:
-      jobs: all runs; finished ones are not repeated, unfinished ones go on from their last checkpoint.
+      jobs: all runs; finished ones are not repeated, unfinished ones go on from their last checkpoint, and damaged ones
+        are run anew, which is said.
       slots: processes at a time, >= 1.
       view: shows them.
       stopping: asked again and again: True ends all runs after their steps and starts no other.
@@ -114,6 +115,8 @@ def locked(root: Path) -> Iterator[int | None]:
 
 
 def _start(job: Job, view: ComparisonView, lock: int | None, worlds: Sequence[Sequence[str]]) -> _Running:
+    if (damage := job.damage) is not None:
+        view.note(f"{job.name}: damaged: run anew ({damage}). The damaged folder is kept: {job.set_aside()}")
     arguments = job.arguments()
     job.log.parent.mkdir(parents=True, exist_ok=True)
     job.log.touch()

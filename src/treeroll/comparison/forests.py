@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from treeroll import backup, sinks
+from treeroll.comparison.plan import runs_with_trees
 from treeroll.errors import DataError
 from treeroll.tree import ROOT, Anchor, RolloutTree
 from treeroll.treefile import scan_trees
@@ -30,9 +31,7 @@ def recorded_runs(path: Path) -> list[Path]:
     """
     if sinks.tree_steps(path):
         return [path]
-    found = sorted(
-        folder.parent for folder in path.glob(f"runs/*/*/*/{sinks.TREES}") if sinks.tree_steps(folder.parent)
-    )
+    found = [run for run in runs_with_trees(path) if sinks.tree_steps(run)]
     if not found:
         raise DataError(
             f"{path}: no trees are there to be judged on. Name the folder of a run, or of a comparison that kept trees "

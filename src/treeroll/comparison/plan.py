@@ -2,6 +2,7 @@
 
 DIR/plan.json                     what was asked, and what ran it
 DIR/runs/WORLD/ARM/seed-N/        ordinary run folders, DIR/runs/WORLD/ARM/seed-N.log what they printed
+DIR/runs/WORLD/ARM/seed-N.damaged-K/  what was there before a damaged run was run anew; nothing reads it
 DIR/sweep/WORLD/ARM/rate-R/seed-N/  the same for runs that only choose a learning rate
 DIR/comparison.json, .md          what it came to
 DIR/report.html                   the same as a page
@@ -19,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from treeroll import sinks
 from treeroll.errors import DataError
-from treeroll.sinks import read_json
 
 PLAN, COMPARISON, TABLE = "plan.json", "comparison.json", "comparison.md"
 RUNS, SWEEP = "runs", "sweep"
@@ -95,7 +96,7 @@ def read_plan(root: Path) -> Plan:
         raise DataError(
             f"{root}: no comparison is there ({PLAN} is missing). Name the DIR of `treeroll compare --out DIR`"
         )
-    value = read_json(path)
+    value = sinks.read_json(path)
     try:
         lists = {key: tuple(value[key]) for key in ("seeds", "rates", "sweep_seeds")}
         arms = tuple(Arm(**arm) for arm in value["arms"])
@@ -150,6 +151,12 @@ def run_path(world: World, arm: Arm, seed: int) -> Path:
 def sweep_path(world: World, arm: Arm, rate: float, seed: int) -> Path:
     """Returns where a run is that tries a learning rate, relative to the comparison's folder."""
     return Path(SWEEP, slug(world.name), slug(arm.name), f"rate-{rate!r}", f"seed-{seed}")
+
+
+def runs_with_trees(root: Path) -> list[Path]:
+    """Returns the folders of reported runs that have one for trees, in order; damaged ones set aside are left out."""
+    found = (folder.parent for folder in root.glob(f"{RUNS}/*/*/seed-*/{sinks.TREES}"))
+    return sorted(run for run in found if run.name.removeprefix("seed-").isdecimal())
 
 
 def asked_of(world: World, arm: Arm, seed: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from treeroll import sinks
+from treeroll.comparison.plan import runs_with_trees
 from treeroll.errors import DataError, did_you_mean, require
 from treeroll.report.advantages import recompute, rule
 from treeroll.report.drawing import draw, one_line
@@ -85,7 +86,7 @@ def load_step(run_dir: Path, step: int | None, problems: list[str]) -> tuple[int
         raise DataError(f"{run_dir}: no such run folder; name the DIR that `treeroll train --out DIR` wrote")
     steps = sinks.tree_steps(run_dir)
     if not steps:
-        if runs := [trees.parent.relative_to(run_dir) for trees in sorted(run_dir.glob(f"runs/*/*/*/{sinks.TREES}"))]:
+        if runs := [run.relative_to(run_dir) for run in runs_with_trees(run_dir)]:
             named = ", ".join(run.as_posix() for run in runs[:MOST_NAMED])
             more = f" and {len(runs) - MOST_NAMED} more" if len(runs) > MOST_NAMED else ""
             raise DataError(f"{run_dir}: a comparison, which has many runs. Name one of them, there: {named}{more}")
