@@ -142,6 +142,24 @@ def test_a_finished_run_that_was_damaged_is_run_anew_and_says_so(options, tmp_pa
     assert json.loads((out / "comparison.json").read_text())["arms"][0]["runs"] == ["runs/atlas/grpo/seed-0"]
 
 
+def test_a_finished_run_whose_meter_falls_is_run_anew_and_says_so(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(processes, "WORKER", stand_ins.straight)
+    out = tmp_path / "out"
+    words = ["compare", "--methods", "grpo", "--seeds", "1", "--steps", "1", "--no-pair", "--out", str(out), *options]
+    assert cli.main(words) == 0
+    metrics = out / "runs" / "atlas" / "grpo" / "seed-0" / "metrics.jsonl"
+    whole = metrics.read_text()
+    metrics.write_text(whole.replace('"rollouts":0', '"rollouts":7'))
+    capsys.readouterr()
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "atlas grpo seed 0: damaged: run anew (spent.rollouts falls from one record of metrics.jsonl "
+    )
+    assert "problem: " not in said
+    assert metrics.read_text() == whole
+
+
 def test_a_finished_run_whose_options_were_damaged_is_run_anew_and_no_other(options, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(processes, "WORKER", stand_ins.straight)
     out = tmp_path / "out"

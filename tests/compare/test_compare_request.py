@@ -319,6 +319,19 @@ def test_a_last_record_without_an_evaluation_is_damage_even_beside_a_checkpoint(
     assert job.arguments()[0] == "start"
 
 
+def test_a_finished_run_whose_meter_falls_is_run_anew(plan, tmp_path):
+    """While it is unfinished it may go on: from a checkpoint, which may drop the record that is wrong."""
+    for steps, damaged in ((2, True), (3, False)):
+        made, _ = plan("grpo", pair=False, seeds="1", options=[f"steps={steps}"])
+        (job,) = reported(tmp_path / str(steps), made)
+        folder = RunFolder.create(job.folder, job.config.to_dict())
+        for step, tokens in enumerate((0, 20, 10)):
+            folder.append_metrics(record(step, tokens, 0.5))
+        assert not job.finished
+        assert job.arguments()[0] == ("start" if damaged else "resume")
+        assert job.folder.with_name("seed-0.damaged-1").exists() == damaged
+
+
 def test_a_run_that_was_stopped_before_its_first_checkpoint_is_not_damaged(plan, tmp_path):
     made, _ = plan("grpo", pair=False, seeds="1", options=["steps=2"])
     (job,) = reported(tmp_path, made)

@@ -261,7 +261,8 @@ def test_a_last_record_without_an_evaluation_moves_no_other_run(root, changed, l
     rewrite(root, "trace", 1, [*straight(1.0)[:2], straight(1.0)[2] | changed])
     found = compared.summarise(root)
     assert found["problems"] == [
-        f"runs/atlas/trace/seed-1: the record of step 2 holds no readable {lacks}; the run is left out"
+        f"runs/atlas/trace/seed-1: the record of step 2 holds no readable {lacks}. treeroll compare runs it anew; "
+        "the run is left out"
     ]
     assert entry(found, "grpo")["values"]["success_tokens"] == [0.5, 0.75]
     assert entry(found, "trace")["seeds"] == [0]
@@ -272,8 +273,9 @@ def test_a_meter_that_falls_is_damage(root):
     rewrite(root, "trace", 1, [*straight(1.0)[:2], record(2, 7, 1.0)])
     assert compared.summarise(root)["problems"] == [
         "runs/atlas/trace/seed-1: spent.sampled_tokens falls from one record of metrics.jsonl to a later one, so one "
-        "of them is damaged; the run is left out"
+        "of them is damaged. treeroll compare runs it anew; the run is left out"
     ]
+    assert not is_finished(root / run_path(ATLAS, Arm("trace", "trace"), 1), 2)
 
 
 def test_the_run_that_holds_all_others_back_is_named(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 
 from treeroll import sinks
 from treeroll.compare.request import resolved, words
-from treeroll.comparison.outcomes import damaged_end, flat, is_finished, number
+from treeroll.comparison.outcomes import flat, is_finished, number, spoiled
 from treeroll.comparison.plan import Arm, Plan, World, run_path, sweep_path
 from treeroll.config import Config
 from treeroll.errors import ConfigError, DataError
@@ -49,8 +49,8 @@ class Job:
     def damage(self) -> str | None:
         """Why it must be run anew, so that its folder is set aside; None where it is finished or can go on.
 
-        Options that cannot be read, where anything is there; a last record without what it is there for; or any record
-        that cannot be read, where no checkpoint is left to go on from.
+        Options that cannot be read, where anything is there; an end that is `spoiled`; or any record that cannot be
+        read, where no checkpoint is left to go on from.
         """
         try:
             records, problems = sinks.scan_metrics(self.folder / sinks.METRICS)
@@ -59,8 +59,8 @@ class Job:
         if (lost := self.lost) is not None:
             written = (file.is_file() and file.stat().st_size for file in self.folder.rglob("*"))
             return lost if (self.folder / sinks.CONFIG).exists() or any(written) else None
-        if (lacking := damaged_end(records, self.config.steps)) is not None:
-            return lacking
+        if (end := spoiled(records, self.config.steps)) is not None:
+            return end
         if self.finished or any((self.folder / sinks.CHECKPOINTS).glob("step-*[0-9]")):
             return None
         return problems[0] if problems else None

@@ -92,7 +92,7 @@ def read_outcome(root: Path, path: Path, asked: Mapping[str, Any]) -> tuple[Outc
         return None, [f"{_relative(str(error), root)}; the run is left out"]
     problems = [f"{_relative(problem, root)}; the line is skipped" for problem in problems]
     tokens, rollouts = (_curve(records, key) for key in _METERS)
-    fault = _mistaken(config, asked) or _unfinished(records, config.get("steps")) or _falling(tokens, rollouts)
+    fault = _mistaken(config, asked) or _unfinished(records, config.get("steps"))
     if fault is not None:
         return None, [*problems, f"{path}: {fault}; the run is left out"]
     known = min(len(tokens.cost), len(rollouts.cost))
@@ -110,7 +110,7 @@ def read_outcome(root: Path, path: Path, asked: Mapping[str, Any]) -> tuple[Outc
 
 
 def is_finished(folder: Path, steps: int) -> bool:
-    """Returns whether a run has its last record, with an evaluation that can be read."""
+    """Returns whether a run has come to its last step and can be reported; see `spoiled`."""
     try:
         records, _ = sinks.scan_metrics(folder / sinks.METRICS)
     except DataError:  # no run yet, or none that says how far it came: it has to be run
@@ -118,10 +118,17 @@ def is_finished(folder: Path, steps: int) -> bool:
     return _unfinished(records, steps) is None
 
 
-def damaged_end(records: Sequence[Record], steps: int) -> str | None:
-    """Returns what the record of a run's last step lacks, in words; None where it is whole, or not there yet."""
-    lacks = _lacks(records[-1]) if records and records[-1]["step"] == steps else []
-    return f"the record of step {steps} holds no readable {', '.join(lacks)}" if lacks else None
+def spoiled(records: Sequence[Record], steps: int) -> str | None:
+    """Returns why a run that has come to its last step cannot be reported; None where it can, or has not come there.
+
+    Its last record lacks what it is there for, or a meter falls from one record to a later one. To go on with it would
+    mend neither.
+    """
+    if not records or records[-1]["step"] != steps:
+        return None
+    if lacks := _lacks(records[-1]):
+        return f"the record of step {steps} holds no readable {', '.join(lacks)}"
+    return _falling(records)
 
 
 def number(record: Record, *keys: str) -> float | None:
@@ -164,13 +171,14 @@ def _unfinished(records: Sequence[Record], steps: Any) -> str | None:
         return f"step {done} of {steps}, not finished"
     if done > steps:
         return f"{sinks.METRICS} has step {done} where {sinks.CONFIG} has steps={steps}: one of them is damaged"
-    return damaged_end(records, steps)
+    damage = spoiled(records, steps)
+    return None if damage is None else f"{damage}. treeroll compare runs it anew"
 
 
-def _falling(*curves: Curve) -> str | None:
+def _falling(records: Sequence[Record]) -> str | None:
     """Returns which of the meters falls from one evaluation to a later one, as no meter does."""
-    for key, curve in zip(_METERS, curves, strict=True):
-        if (np.diff(curve.cost) < 0).any():
+    for key in _METERS:
+        if (np.diff(_curve(records, key).cost) < 0).any():
             return f"spent.{key} falls from one record of {sinks.METRICS} to a later one, so one of them is damaged"
     return None
 
