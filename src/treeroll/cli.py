@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command. What is not given is None, so that `_write_table` can tell; the help names what holds then."""
     compare = commands.add_parser(
         "compare",
         allow_abbrev=False,
@@ -114,18 +115,23 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = compare.add_argument
     add("--methods", metavar="LIST", help="arms, with commas between [trace,trace-stage1,grpo]")
-    add("--seeds", default="8", metavar="N|LIST", help="8 for 0 to 7, or 3,5,9 [8]")
+    add("--seeds", metavar="N|LIST", help="8 for 0 to 7, or 3,5,9 [8]")
     add("--steps", metavar="STEPS", help="policy updates of a run [80]")
     add("--budget-unit", metavar="UNIT", help="tokens, turns or rollouts; the amount is budget.UNIT=N")
-    add("--envs", default="atlas", metavar="LIST", help="worlds, written like arms [atlas]")
-    add("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help="folder of it all [runs/compare]")
+    add("--envs", metavar="LIST", help="worlds, written like arms [atlas]")
+    add("--out", type=Path, metavar="DIR", help="folder of it all [runs/compare]")
     add("--reference", metavar="ARM", help="arm that differences are taken to [grpo]")
     add("--target", type=float, metavar="SUCCESS", help="held-out success to reach [what the reference ends with]")
     add("--jobs", type=int, metavar="N", help="runs at a time [one a core]")
     add("--sweep", metavar="RATES", help="learning rates that each arm chooses among, e.g. 1e-3,1.5e-3")
-    add("--sweep-seeds", type=int, default=2, metavar="N", help="seeds to choose by, not reported [2]")
-    add("--trees", choices=("all", "last", "none"), default="last", help="trees that finished runs keep [last]")
-    add("--no-pair", action="store_true", help="do not add grpo at the number of active tasks of small groups")
+    add("--sweep-seeds", type=int, metavar="N", help="seeds to choose by, not reported [2]")
+    add("--trees", choices=("all", "last", "none"), help="trees that finished runs keep [last]")
+    add(
+        "--no-pair",
+        action="store_true",
+        default=None,
+        help="do not add grpo at the number of active tasks of small groups",
+    )
     add(
         "--table",
         type=Path,
@@ -133,7 +139,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="write the pages of a comparison again, from its files alone; also with another --reference or --target",
     )
     add("--replay", type=Path, metavar="DIR", help="judge rules on the trees of a run or comparison; no sampling")
-    add("--share", type=float, default=0.5, help="with --replay: share of the recorded rollouts to spend [0.5]")
+    add("--share", type=float, help="with --replay: share of the recorded rollouts to spend [0.5]")
     compare.set_defaults(run=_compare)
 
 
@@ -230,40 +236,46 @@ def _compare(known: argparse.Namespace) -> None:
     if known.table is not None and known.replay is not None:
         raise ConfigError("--table and --replay are two things to do. Leave out one of the two")
     if known.table is not None:
-        if known.methods is not None or known.rest:
-            said = " ".join([*(["--methods"] if known.methods is not None else []), *known.rest])
-            raise ConfigError(f"--table writes about the runs that are there: leave out {said}")
-        _need("report")
-        from treeroll.compare.command import write
-
-        print(write(known.table, reference=known.reference, target=known.target))
+        _write_table(known)
         return
     _need("train")
     options = [*([] if known.steps is None else [f"steps={known.steps}"]), *_overrides(known.rest)]
     if known.replay is not None:
         from treeroll.compare.replay import replay
 
-        print(replay(known.replay, known.methods, options, share=known.share))
+        print(replay(known.replay, known.methods, options, share=0.5 if known.share is None else known.share))
         return
     _need("report")
     from treeroll.compare.command import compare
     from treeroll.compare.request import Request
 
+    own = ("seeds", "envs", "reference", "target", "trees", "sweep", "sweep_seeds")
     request = Request(
         methods=known.methods or "trace,trace-stage1,grpo",
-        out=known.out,
-        seeds=known.seeds,
-        envs=known.envs,
+        out=known.out or Path("runs/compare"),
         options=options,
         unit=known.budget_unit,
-        reference=known.reference,
-        target=known.target,
-        trees=known.trees,
-        sweep=known.sweep,
-        sweep_seeds=known.sweep_seeds,
         pair=not known.no_pair,
+        **{key: value for key, value in vars(known).items() if key in own and value is not None},
     )
     print(compare(request, jobs=known.jobs))
+
+
+def _write_table(known: argparse.Namespace) -> None:
+    """Writes the pages of a comparison again. It has no use for what says how to run one, and refuses that."""
+    used = ("command", "run", "rest", "table", "reference", "target")
+    unused = [
+        f"--{key.replace('_', '-')}" for key, value in vars(known).items() if key not in used and value is not None
+    ]
+    if unused or known.rest:
+        raise ConfigError(
+            f"--table writes about the runs that are there: leave out {' '.join([*unused, *known.rest])}. Beside it go "
+            "only --reference and --target"
+        )
+    _need("report")
+    from treeroll.compare.command import write
+
+    print(write(known.table, reference=known.reference, target=known.target))
 
 
 def _report(known: argparse.Namespace) -> None:

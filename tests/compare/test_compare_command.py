@@ -278,6 +278,25 @@ def test_what_cannot_work(words, message, tmp_path, capsys, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "unused",
+    [
+        "--methods grpo", "--seeds 8", "--steps 3", "--budget-unit tokens", "--envs atlas", "--out runs/compare",
+        "--jobs 1", "--sweep 1e-3", "--sweep-seeds 2", "--trees last", "--no-pair", "--share 0.5",
+    ],
+)  # fmt: skip
+def test_the_table_refuses_each_option_that_it_does_not_use(unused, tmp_path, capsys):
+    """Also one that is given as it would be without it."""
+    root = comparison(tmp_path, {"grpo": [0.5, 0.75]})
+    error, out = fails(capsys, "--table", root, "--reference", "grpo", "--target", "0.5", *unused.split())
+    assert error == (
+        f"--table writes about the runs that are there: leave out {unused.split()[0]}. Beside it go only --reference "
+        "and --target"
+    )
+    assert out == ""
+    assert not (root / "comparison.json").exists()
+
+
 def test_a_launcher_is_refused_before_its_processes_write_one_folder(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WORLD_SIZE", "2")
