@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from comparison_runs import ATLAS, comparison, record, straight, write_run
 from treeroll import comparison as compared
 from treeroll.comparison import COLUMNS, Arm, World, table
-from treeroll.comparison.outcomes import is_finished, read_outcome
+from treeroll.comparison.outcomes import is_finished, number, read_outcome
 from treeroll.comparison.plan import read_plan, run_path, slug, sweep_path
 from treeroll.comparison.sweep import best_rate, tried
 from treeroll.errors import DataError
@@ -267,6 +268,13 @@ def test_a_last_record_without_an_evaluation_moves_no_other_run(root, changed, l
     assert entry(found, "grpo")["values"]["success_tokens"] == [0.5, 0.75]
     assert entry(found, "trace")["seeds"] == [0]
     assert not is_finished(root / run_path(ATLAS, Arm("trace", "trace"), 1), 2)
+
+
+def test_numbers_are_found_by_path_or_not_at_all():
+    record = {"a": {"b": 2, "bad": "x", "flag": True, "nan": math.nan, "null": None, "huge": 10**400}}
+    assert number(record, "a", "b") == 2.0
+    assert [number(record, "a", key) for key in record["a"]] == [2.0, None, None, None, None, None]
+    assert [number(record, *keys) for keys in (("a",), ("a", "b", "c"), ("z", "b"))] == [None] * 3
 
 
 def test_a_meter_that_falls_is_damage(root):

@@ -1,21 +1,12 @@
-import math
-
 import pytest
 
 from treeroll.errors import DataError
 from treeroll.report import data
 
 
-def test_numbers_are_found_by_path_or_not_at_all():
-    record = {"a": {"b": 2, "bad": "x", "flag": True, "nan": math.nan, "null": None}}
-    assert data.number(record, "a", "b") == 2.0
-    for keys in (("a",), ("a", "b", "c"), ("a", "bad"), ("a", "flag"), ("a", "nan"), ("a", "null"), ("z", "b")):
-        assert data.number(record, *keys) is None
-
-
 def test_numbers_that_no_float_holds_are_none():
     huge = {"spent": {"tokens": 10**400}, "allocation": {"groups": {"2": 10**400, "3": 1}}}
-    assert data.number(huge, "spent", "tokens") is None
+    assert data.last([huge], "spent", "tokens") is None
     assert data.histogram([huge], "allocation", "groups") == {3: 1}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from treeroll import sinks
+from treeroll.comparison.outcomes import number
 from treeroll.comparison.plan import COMPARISON
 from treeroll.errors import DataError
 from treeroll.report import calibration, data
@@ -202,7 +203,7 @@ def _arm(row: Mapping[str, Any], letters: Mapping[str, str], places: Mapping[str
         name=name,
         method=str(row.get("method", name)),
         options=_dict(row.get("options")),
-        learning_rate=data.number(row, "learning_rate"),
+        learning_rate=number(row, "learning_rate"),
         seeds=[str(seed) for seed in _list(row.get("seeds"))],
         letter=letters[name],
         place=places.get(name),
@@ -222,26 +223,26 @@ def _arm(row: Mapping[str, Any], letters: Mapping[str, str], places: Mapping[str
 def _gaps(row: Mapping[str, Any], part: str) -> dict[str, Estimate]:
     found = {}
     for key, gap in _dict(row.get(part)).items():
-        mean, low, high = (data.number(row, part, key, end) for end in ("mean", "low", "high"))
+        mean, low, high = (number(row, part, key, end) for end in ("mean", "low", "high"))
         if mean is not None:
-            found[key] = _estimate(mean, low, high, _list(gap.get("each")), int(data.number(gap, "seeds") or 0))
+            found[key] = _estimate(mean, low, high, _list(gap.get("each")), int(number(gap, "seeds") or 0))
     return found
 
 
 def _estimate(
     mean: float, low: float | None, high: float | None, each: Sequence[Any], seeds: int | None = None
 ) -> Estimate:
-    values = [data.number({"value": value}, "value") for value in each]
+    values = [number({"value": value}, "value") for value in each]
     known = tuple(value for value in values if value is not None)
     return Estimate(mean, low, high, len(known) if seeds is None else seeds, known)
 
 
 def _number(row: Mapping[str, Any], *keys: str) -> float | None:
-    """Returns `data.number`, and infinity where the file says so in a word."""
+    """Returns `number`, and infinity where the file says so in a word."""
     inner: Any = row
     for key in keys:
         inner = inner.get(key) if isinstance(inner, Mapping) else None
-    return math.inf if inner == "inf" else data.number(row, *keys)
+    return math.inf if inner == "inf" else number(row, *keys)
 
 
 def _add_runs(arm: Arm, path: Path, names: Sequence[Any], notices: list[str]) -> None:
@@ -265,7 +266,7 @@ def _add_runs(arm: Arm, path: Path, names: Sequence[Any], notices: list[str]) ->
 
 def _column(column: Mapping[str, Any]) -> Column:
     key = str(column.get("key"))
-    digits = data.number(column, "digits")
+    digits = number(column, "digits")
     return Column(
         key=key,
         title=str(column.get("title", key)),

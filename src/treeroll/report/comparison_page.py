@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from treeroll.comparison.outcomes import number
 from treeroll.comparison.statistics import LEAST
 from treeroll.comparison.table import BOUND
 from treeroll.report import compared, data, figures, grid, html, standings
@@ -64,7 +65,7 @@ def render(found: Comparison) -> str:
 
 def _env(found: Comparison, env: str) -> dict[str, Any]:
     arms = found.on(env)
-    target = data.number(found.target, env)
+    target = number(found.target, env)
     return {
         "name": env,
         "target": "" if target is None else f"{target:.3f}",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from treeroll import sinks
+from treeroll.comparison.outcomes import number
 from treeroll.errors import DataError
 
 Record = Mapping[str, Any]
@@ -60,18 +61,6 @@ def load_run(path: Path) -> RunFiles:
 def holds_run(path: Path) -> bool:
     """Returns whether a folder is one that `load_run` can read."""
     return any((path / name).exists() for name in (sinks.CONFIG, sinks.METRICS))
-
-
-def number(record: Record, *keys: str) -> float | None:
-    """Returns a finite number of a record by its path of keys; None where it is missing, null or something else."""
-    value: Any = record
-    for key in keys:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
-        return None
-    return float(value)
 
 
 def series(records: Iterable[Record], *keys: str, against: tuple[str, ...] = ("step",)) -> list[tuple[float, float]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from treeroll.comparison.outcomes import number
 from treeroll.live import duration
 from treeroll.report import calibration, data, figures, html, viewer
 
@@ -84,9 +85,9 @@ def _title(run: data.RunFiles) -> str:
 def _facts(records: Sequence[data.Record]) -> list[Fact]:
     """Returns the headline figures that the records have numbers for."""
     facts = []
-    evaluated = [record for record in records if data.number(record, "heldout", "success") is not None]
+    evaluated = [record for record in records if number(record, "heldout", "success") is not None]
     if evaluated:
-        before, after = (data.number(record, "heldout", "success") or 0.0 for record in (evaluated[0], evaluated[-1]))
+        before, after = (number(record, "heldout", "success") or 0.0 for record in (evaluated[0], evaluated[-1]))
         first, newest = _interval(evaluated[0]), _interval(evaluated[-1])
         if len(evaluated) == 1:
             facts.append(Fact("held-out success", f"{after:.3f}", f"at step {evaluated[0]['step']} {newest}".strip()))
@@ -96,7 +97,7 @@ def _facts(records: Sequence[data.Record]) -> list[Fact]:
                     "held-out success", f"{before:.3f} \u2192 {after:.3f}", f"{first} \u2192 {newest}".strip(" \u2192")
                 )
             )
-            tasks = data.number(evaluated[-1], "heldout", "tasks")
+            tasks = number(evaluated[-1], "heldout", "tasks")
             on = f"on {tasks:,.0f} held-out tasks" if tasks else "held-out"
             facts.append(Fact("change", f"{after - before:+.3f}", on))
     spent = {key: data.last(records, "spent", key) for key in ("rollouts", "turns", "sampled_tokens", "tool_calls")}
@@ -115,7 +116,7 @@ def _facts(records: Sequence[data.Record]) -> list[Fact]:
 
 
 def _interval(record: data.Record) -> str:
-    low, high = data.number(record, "heldout", "low"), data.number(record, "heldout", "high")
+    low, high = number(record, "heldout", "low"), number(record, "heldout", "high")
     return "" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from treeroll.comparison.outcomes import number
 from treeroll.report import data
 from treeroll.report.calibration import Pairs, bins
 from treeroll.report.compared import Arm
@@ -180,7 +181,7 @@ def _sweep(env: str, members: Members, rows: Sequence[Mapping[str, Any]]) -> Fig
     """Returns the learning rates that were tried, with a ring around the one that each arm was given."""
     curves = []
     for arm in members:
-        tried = {data.number(row, "rate"): _scores(row) for row in rows if row.get("arm") == arm.name}
+        tried = {number(row, "rate"): _scores(row) for row in rows if row.get("arm") == arm.name}
         points = sorted((rate, float(np.mean(scores))) for rate, scores in tried.items() if rate and scores)
         if points:
             x, mean = np.array(points).T
@@ -199,5 +200,5 @@ def _sweep(env: str, members: Members, rows: Sequence[Mapping[str, Any]]) -> Fig
 
 def _scores(row: Mapping[str, Any]) -> list[float]:
     values = row.get("values")
-    found = (data.number({"value": value}, "value") for value in (values if isinstance(values, list) else []))
+    found = (number({"value": value}, "value") for value in (values if isinstance(values, list) else []))
     return [value for value in found if value is not None]
