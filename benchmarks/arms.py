@@ -14,7 +14,9 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from treeroll.build import Parts
-from treeroll.samplers.base import Prefix, Turn, TurnRequest
+from treeroll.samplers.base import Prefix, Stream, Turn, TurnRequest
+from treeroll.samplers.local import LocalSampler
+from treeroll.samplers.stream import BatchStream
 from treeroll.seeding import derive
 from treeroll.step import evaluate, train_step
 from treeroll.tree import RolloutTree
@@ -48,10 +50,19 @@ class Recorder:
     def update(self, policy: Any, version: int) -> None:
         self.sampler.update(policy, version)
 
+    def stream(self) -> Stream:
+        return BatchStream(self)
+
+
+def local(parts: Parts) -> LocalSampler:
+    """Returns the run's sampler, which must be the local one: the others keep no temperature and stop tokens."""
+    assert isinstance(parts.sampler, LocalSampler)
+    return parts.sampler
+
 
 def record_step(parts: Parts, step: int) -> Recorder:
     """Trains up to a step, records what that step samples, and leaves the policy as it was while sampling."""
-    left = 0
+    left = 0.0
     for earlier in range(1, step):
         _, _, left = train_step(parts, earlier, left)
     weights = copy.deepcopy(parts.policy.model.state_dict())
@@ -92,7 +103,7 @@ class Arms:
     """The ways to sample the recorded requests; each returns what it sampled."""
 
     def __init__(self, parts: Parts, recorder: Recorder) -> None:
-        self.sampler, self.recorder = parts.sampler, recorder
+        self.sampler, self.recorder = local(parts), recorder
         first = {request.prefix.token_ids.tobytes(): request.prefix.token_ids for request in recorder.waves[0]}
         self.prompts = list(first.values())
         """Prompts that rollouts start from; those of candidates that got no rollout are left out."""
@@ -106,9 +117,9 @@ class Arms:
         self.longest = max(request.max_tokens for wave in recorder.waves for request in wave)
         # Paged attention changes a model's settings while it runs, so it gets a model of its own.
         self.model, self.paged_model = parts.policy.model, copy.deepcopy(parts.policy.model)
-        self.stop = sorted(parts.sampler.stop_ids)
+        self.stop = sorted(self.sampler.stop_ids)
         self.options = GenerationConfig(
-            do_sample=True, temperature=parts.sampler.temperature, top_k=0, top_p=1.0, max_new_tokens=self.longest,
+            do_sample=True, temperature=self.sampler.temperature, top_k=0, top_p=1.0, max_new_tokens=self.longest,
             eos_token_id=self.stop, pad_token_id=0,
         )  # fmt: skip
         self.paging: ContinuousBatchingConfig | None = None

@@ -45,7 +45,8 @@ class Slow:
 
     def step(self, action: str) -> Observation | Done:
         time.sleep(self.pause(self.task, action))
-        return self.inner.step(action)
+        answer: Observation | Done = self.inner.step(action)
+        return answer
 
     def snapshot(self) -> Any:
         return self.task, self.inner.snapshot()
@@ -106,7 +107,12 @@ def staleness(seeds: int, steps: int, limits: list[int]) -> list[dict[str, Any]]
     for seed in range(seeds):
         for limit in limits:
             with tempfile.TemporaryDirectory() as folder:
-                options = {"seed": seed, "steps": steps, "sampling.staleness": limit, "evaluation.tasks": 400}
+                options: dict[str, Any] = {
+                    "seed": seed,
+                    "steps": steps,
+                    "sampling.staleness": limit,
+                    "evaluation.tasks": 400,
+                }
                 options |= {"evaluation.every": steps, "report": "false", "out": f"{folder}/run"}
                 start = time.perf_counter()
                 path = train(Config.resolve([f"{key}={value}" for key, value in options.items()]))

@@ -26,6 +26,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -103,11 +104,8 @@ def model(size: Size, device: str, dtype: str) -> Policy:
 @contextmanager
 def attending_by(arm: str) -> Iterator[None]:
     """Lets packs be attended as an arm says, whatever the device."""
-    packed.tree_of = tree_blocks if arm == "blocks" else tree_of
-    try:
+    with patch.object(packed, "tree_of", tree_blocks if arm == "blocks" else tree_of):
         yield
-    finally:
-        packed.tree_of = tree_of
 
 
 def passes(policy: Policy, rows: Sequence[TreeRow], arm: str, micro_tokens: int) -> list[MicroBatch]:
@@ -186,7 +184,7 @@ def steps(settings: dict[str, list[str]], device: str, rollouts: int) -> dict[st
             said.append(agreement(parts, rows))
             return update(rows, *given)
 
-        parts.learner.update = watched  # type: ignore[method-assign]
+        parts.learner.update = watched  # type: ignore[assignment]
         carried, seconds = 0.0, []
         for step in (1, 2):
             begin = time.perf_counter()
@@ -205,7 +203,8 @@ def steps(settings: dict[str, list[str]], device: str, rollouts: int) -> dict[st
 @torch.no_grad()
 def agreement(parts: Parts, rows: Sequence[TreeRow]) -> dict[str, float]:
     """Returns how far tokens' log-probabilities in the update are from those they were sampled at, in nats."""
-    limit, found = parts.config.learner.micro_tokens, {}
+    found: dict[str, float] = {}
+    limit = parts.config.learner.micro_tokens
     for way, batches in (("rows", by_rows(trim(rows), limit)), ("packed", by_trees(rows, limit))):
         gaps = []
         with computing(parts.policy, batches):

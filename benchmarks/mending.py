@@ -55,7 +55,7 @@ class OneSide(TracePrefixes):
         budget: float,
         weight: NDArray[np.float64],
         least: NDArray[np.float64],
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         mine = np.array([bool(refused(anchor.tree, anchor.node)) == self.after for anchor in anchors])
         return super()._blind(anchors, prediction, budget, np.where(mine, weight, 0.0), least)
 

@@ -95,7 +95,7 @@ def passes(policy: Policy, batches: Sequence[MicroBatch]) -> None:
     policy.model.zero_grad(set_to_none=True)
     with computing(policy, batches):
         for batch in batches:
-            batch.logprobs(policy, 1.0)[0].sum().backward()
+            batch.logprobs(policy, 1.0)[0].sum().backward()  # type: ignore[no-untyped-call]
 
 
 def seconds(arm: Callable[[], None]) -> float:

@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--ablation", type=Path, default=Path("runs/paper-ablation"))
     parser.add_argument("--budgets", type=Path, default=Path("runs/paper-budgets"))
     folders = vars(parser.parse_args())
-    found = {name: summary.summarise(folder) for name, folder in folders.items()}
+    found: Record = {name: summary.summarise(folder) for name, folder in folders.items()}
     found["over_training"] = over_training(folders["main"], found["main"])
     save(RESULTS / "paper.json", found)
     PAGE.write_text(write(found), encoding="utf-8")

@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 
 from machine import RESULTS, about, save
 from predictor_page import write
-from treeroll import metrics, predictor
+from treeroll import predictor, scoring
+from treeroll.budget import Unit
 from treeroll.build import build
 from treeroll.config import Config
+from treeroll.metrics import wilson_interval
 from treeroll.predictor import Prediction, Predictor
 from treeroll.sinks import read_json
 from treeroll.step import train_step
@@ -37,7 +39,7 @@ from treeroll.treefile import load_trees, save_trees
 TABLE = Path(__file__).parents[1] / "docs" / "tables" / "predictor.md"
 BUCKETS = (0, 1000, 2000, 5000)
 """Rollouts seen at the start of a step, from which each bucket counts."""
-UNIT = "turns"
+UNIT: Unit = "turns"
 """What costs are predicted in, offline."""
 WHERE = {"unmixed trees": "budget.mixed_weight=0", "every tree": "budget.mixed_weight=1"}
 """Where continuations may go; the first is the default."""
@@ -86,7 +88,8 @@ class Timed:
         return getattr(self.inner, name)
 
     def predict(self, anchors: Sequence[Anchor]) -> Prediction:
-        return self._timed(self.inner.predict, anchors)
+        prediction: Prediction = self._timed(self.inner.predict, anchors)
+        return prediction
 
     def update(self, trees: Sequence[RolloutTree]) -> None:
         self._timed(self.inner.update, trees)
@@ -120,11 +123,12 @@ def forests(folder: Path, config: Config) -> Iterator[list[RolloutTree]]:
 def offline(rivals: Mapping[str, Rival], folder: Path, config: Config) -> dict[str, Any]:
     """Returns each rival's scores by bucket, and its CPU milliseconds a step."""
     longest = float(build(config).engine.max_turns)
-    timed, pairs = {}, {}
+    timed: dict[str, Timed] = {}
+    pairs: dict[str, list[list[list[NDArray[np.float64]]]]] = {}
     for name, rival in rivals.items():
         if rival.offline:
             own = Config.resolve(rival.options).predictor
-            options = {"forgetting": own.forgetting, "warmup": own.warmup, "encoder": own.encoder}
+            options: dict[str, Any] = {"forgetting": own.forgetting, "warmup": own.warmup, "encoder": own.encoder}
             timed[name] = Timed(predictor.get(own.name, seed=config.seed, unit=UNIT, longest=longest, **options))
             pairs[name] = [[[] for _ in range(4)] for _ in BUCKETS]
     seen = 0
@@ -133,7 +137,7 @@ def offline(rivals: Mapping[str, Rival], folder: Path, config: Config) -> dict[s
         for name, one in timed.items():  # one after the other on each step, so that noise falls on all alike
             if step <= rivals[name].offline:
                 found = one.predict(anchors)
-                told = metrics.scored_outcomes(anchors, found.mean) + metrics.scored_costs(anchors, found.cost, UNIT)
+                told = scoring.scored_outcomes(anchors, found.mean) + scoring.scored_costs(anchors, found.cost, UNIT)
                 for kind, pair in zip(pairs[name][bucket(seen)], told, strict=True):
                     kind.append(np.stack(pair))
                 one.update(forest)
@@ -158,10 +162,10 @@ def scores(*kinds: list[NDArray[np.float64]]) -> dict[str, float]:
     found: dict[str, float] = {}
     joined = [np.concatenate(kind, axis=1) for kind in kinds]
     for place, success, cost in zip(("root", "prefix"), joined[:2], joined[2:], strict=True):
-        for score in (metrics.auc, metrics.skill, metrics.ece):
+        for score in (scoring.auc, scoring.skill, scoring.ece):
             found[f"{place}_{score.__name__}"] = score(*success)
         found[f"{place}_bias"] = float(np.mean(success[0] - success[1]))
-        found[f"{place}_cost_error"] = metrics.relative_error(*cost)
+        found[f"{place}_cost_error"] = scoring.relative_error(*cost)
     return found
 
 
@@ -210,7 +214,7 @@ def pooled(runs: list[dict[str, Any]]) -> dict[str, Any]:
     buckets = []
     for part in zip(*(run["buckets"] for run in runs), strict=True):
         both = np.concatenate(part)
-        low, high = metrics.wilson_interval(float(both[:, 1].sum()), len(both))
+        low, high = wilson_interval(float(both[:, 1].sum()), len(both))
         predicted, realised = both.mean(axis=0).tolist() if len(both) else (float("nan"), float("nan"))
         buckets.append({"chosen": len(both), "predicted": predicted, "realised": realised, "low": low, "high": high})
     shares, cpu = ([run[key] for run in runs] for key in ("share_of_cpu", "cpu_ms_a_step"))

@@ -156,7 +156,7 @@ def digests(folder: Path) -> dict[str, str]:
     try:
         from treeroll.treefile import load_trees
     except ModuleNotFoundError:  # an older version
-        from treeroll.tree import load_trees
+        from treeroll.tree import load_trees  # type: ignore[attr-defined, no-redef]
 
     found: dict[str, Any] = defaultdict(hashlib.sha256)
     for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
@@ -199,15 +199,15 @@ def watched(options: list[str], *, large: bool) -> dict[str, Any]:
     from treeroll.config import Config
 
     if large:
-        building.load_policy = lambda *args, **kwargs: random_policy()
-    build = run.build
+        building.load_policy = lambda *args, **kwargs: random_policy()  # type: ignore[attr-defined]
+    build = building.build
 
     def built(*args: Any, **kwargs: Any) -> Any:
         parts = build(*args, **kwargs)
         watch_parts(watch, parts)
         return parts
 
-    run.build = built
+    run.build = built  # type: ignore[attr-defined]
     watch_modules(watch)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"

@@ -40,7 +40,7 @@ import transformers
 
 import sampling_page
 import vllm_arm
-from arms import CACHE, Arms, Recorder, Sampled, continued, history, record_evaluation, record_step
+from arms import CACHE, Arms, Recorder, Sampled, continued, history, local, record_evaluation, record_step
 from machine import RESULTS, about, save, table
 from treeroll.build import Parts, build
 from treeroll.config import Config
@@ -87,7 +87,7 @@ def error(parts: Parts, sampled: Sampled) -> float:
         for before, tokens, logprobs in sampled[start : start + 64]:
             ids, told = np.asarray(tokens, np.int32), np.asarray(logprobs, np.float32)
             rows.append(TreeRow(before.astype(np.int32), ids, np.ones(len(ids), np.bool_), told, told * 0, "", 0))
-        exact, _ = parts.policy.logprobs(rows, parts.sampler.temperature)
+        exact, _ = parts.policy.logprobs(rows, local(parts).temperature)
         told = np.concatenate([row.behaviour_logprobs for row in rows])
         worst = max(worst, float(np.abs(exact.numpy() - told).max()))
     return worst
@@ -109,7 +109,7 @@ def summary(times: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, flo
 
 def with_vllm(parts: Parts, recorder: Recorder, python: Path, repeats: int) -> dict[str, Any]:
     """Returns what vLLM's process tells of the same requests, with its largest error of log-probabilities."""
-    sampler = parts.sampler
+    sampler = local(parts)
     terms = Terms(sampler.stop_ids, sampler.temperature, parts.policy.model.config.vocab_size, sampler.context)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -31,15 +31,15 @@ class TabularMDP:
 
     @property
     def turns(self) -> int:
-        return self.moves.shape[0]
+        return int(self.moves.shape[0])
 
     @property
     def levels(self) -> int:
-        return self.moves.shape[1]
+        return int(self.moves.shape[1])
 
     @property
     def actions(self) -> int:
-        return self.moves.shape[2]
+        return int(self.moves.shape[2])
 
     def with_logits(self, logits: NDArray[np.float64]) -> TabularMDP:
         """Returns the same task under another policy."""

@@ -170,4 +170,5 @@ def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _spent(rollouts: Rollouts, seeds: int) -> NDArray[np.float64]:
-    return np.bincount(rollouts.task // TASKS, rollouts.turns.astype(np.float64), minlength=seeds)
+    spent = np.bincount(rollouts.task // TASKS, rollouts.turns.astype(np.float64), minlength=seeds)
+    return np.asarray(spent, dtype=np.float64)

@@ -124,4 +124,4 @@ def _offsets(blank: Pool, wanted: NDArray[np.float64]) -> NDArray[np.float64]:
         right = 1 / (1 + (ACTIONS - 1) * np.exp(-middle))
         reached = blank.values(np.repeat(right[:, None], blank.world.turns, axis=1))[:, 0, 0]
         low, high = np.where(reached < target, middle, low), np.where(reached < target, high, middle)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2)
