@@ -164,11 +164,9 @@ def test_the_memory_of_a_batch_serves_the_next_and_is_lent_once(monkeypatch):
     first = it.borrow(10)
     assert len(first) == 20  # the next batch will want more
     assert it.borrow(10).data_ptr() != first.data_ptr()  # the first is still out
-    first.fill_(float("nan"))
     it.give_back(first)
     again = it.borrow(15)
     assert again.data_ptr() == first.data_ptr()
-    assert again[:15].tolist() == [0.0] * 15
     it.model.double()
     it.give_back(again)
     assert it.borrow(1).dtype == torch.float64  # the model has changed its format
@@ -181,6 +179,8 @@ def test_turns_do_not_depend_on_what_was_sampled_before():
     prompts = [ids(7, 8, 9, 10), ids(11, 12)]
     used, fresh = sampler(), sampler()
     used.sample([TurnRequest(Prefix(NONE), ids(*range(6, 36)), 8, seed) for seed in range(5)])
+    with torch.inference_mode():
+        used._scratch.fill_(float("nan"))  # what the next batch finds in its memory
     told = [it.sample([TurnRequest(prefix, NONE, 6, 1) for prefix in it.plant(prompts)]) for it in (used, fresh)]
     for one, other in zip(*told, strict=True):
         np.testing.assert_array_equal(one.token_ids, other.token_ids)

@@ -36,7 +36,7 @@ class _Block:
 
     before: _Block | None
     values: torch.Tensor
-    """[L, 2, H, T, D] layers, keys and values, heads, tokens, head width."""
+    """[S, T, D] series of vectors (keys and values of each head of each layer), tokens, head width."""
     length: int
     """Tokens of the whole chain."""
     hidden: torch.Tensor | None
@@ -56,10 +56,10 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
 
     is_sliding = False
 
-    def __init__(self, buffer: torch.Tensor) -> None:
+    def __init__(self, buffer: torch.Tensor, filled: int) -> None:
         super().__init__()
-        self.keys, self.values = buffer[0], buffer[1]
-        self.filled = 0
+        self.keys, self.values = buffer[:, 0], buffer[:, 1]
+        self.filled = filled
         self.is_initialized = True
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -179,14 +179,13 @@ class LocalSampler:
         return turns
 
     def borrow(self, numbers: int) -> torch.Tensor:
-        """Returns memory that starts with so many zeros; what was not given back is never lent twice."""
+        """Returns memory for so many numbers, whatever it holds; what was not given back is never lent twice."""
         memory, self._scratch = self._scratch, None
         dtype, device = self.model.dtype, self.model.device
         if memory is None or len(memory) < numbers or (memory.dtype, memory.device) != (dtype, device):
             # Histories grow: the next batch will want more.
             roomy = max(numbers, min(2 * numbers, SCRATCH_BYTES // dtype.itemsize))
-            return torch.zeros(roomy, dtype=dtype, device=device)
-        memory[:numbers].zero_()
+            return torch.empty(roomy, dtype=dtype, device=device)
         return memory
 
     def give_back(self, memory: torch.Tensor) -> None:
@@ -227,24 +226,34 @@ class _Batch:
         self.steps = max(request.max_tokens for request in requests)
         self.past_columns, self.new_columns = max(self.past), max(self.new)
         columns = self.past_columns + self.new_columns + self.steps
-        # Zeros, not empty memory: a NaN left in a masked column would still turn the attention's sum into NaN.
-        shape = (sampler._layers, 2, len(requests), sampler._heads, columns, sampler._width)
-        self.memory = sampler.borrow(math.prod(shape))
-        self.buffer = self.memory[: math.prod(shape)].view(shape)
-        self.seen = torch.zeros(len(requests), columns, dtype=torch.bool, device=self.device)
-        for row, request in enumerate(requests):
-            if request.prefix.kept is not None:
-                values = [block.values for block in request.prefix.kept.chain()]
-                self.buffer[:, :, row, :, : self.past[row]] = torch.cat(values, dim=3)
-            self.seen[row, : self.past[row]] = True
-            self.seen[row, self.past_columns : self.past_columns + self.new[row]] = True
+        self.shape = (sampler._layers, 2, sampler._heads, columns, sampler._width)
+        self.memory = sampler.borrow(len(requests) * math.prod(self.shape))
+        self.buffer = self._lay()
+        column, past, new = np.arange(columns), np.array(self.past)[:, None], np.array(self.new)[:, None]
+        fresh = (column >= self.past_columns) & (column < self.past_columns + new)
+        self.seen = torch.from_numpy((column < past) | fresh).to(self.device)
         self.lengths = torch.tensor([past + new for past, new in zip(self.past, self.new, strict=True)])
         self.prefixes: list[Prefix] = []
 
+    def _lay(self) -> torch.Tensor:
+        """Returns [R, S, C, D] rows, series, columns, head width: what is kept of each row's past, then zeros."""
+        layers, pair, heads, columns, width = self.shape
+        series, rows = layers * pair * heads, len(self.requests)
+        buffer = self.memory[: rows * series * columns * width].view(rows, series, columns, width)
+        # Zeros, not empty memory: a NaN left in a masked column would still turn the attention's sum into NaN.
+        zeros = buffer.new_zeros(series * columns * width)
+        for row, request in enumerate(self.requests):
+            kept: _Block | None = request.prefix.kept
+            blocks = [block.values for block in kept.chain()] if kept else []
+            rest = columns - (kept.length if kept else 0)
+            blank = zeros[: series * rest * width].view(series, rest, width)
+            # One call a row, of contiguous pieces into contiguous memory: each number is copied once.
+            torch.cat([*blocks, blank], dim=1, out=buffer[row])
+        return buffer
+
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, filled: int) -> torch.Tensor:
-        layers = [_Layer(layer) for layer in self.buffer]
-        for layer in layers:
-            layer.filled = filled
+        buffer = self.buffer.view(-1, *self.shape)
+        layers = [_Layer(buffer[:, layer], filled) for layer in range(self.shape[0])]
         output = self.sampler._body(
             input_ids=ids.to(self.device),
             position_ids=positions.to(self.device),
@@ -257,9 +266,10 @@ class _Batch:
     def compute_new(self) -> None:
         """Computes the request tokens and cuts them out as blocks: the prefixes from which the turns start."""
         if self.new_columns:
-            ids = torch.zeros(len(self.requests), self.new_columns, dtype=torch.long)
+            words = np.zeros((len(self.requests), self.new_columns), dtype=np.int64)
             for row, request in enumerate(self.requests):
-                ids[row, : self.new[row]] = torch.from_numpy(request.token_ids.astype(np.int64))
+                words[row, : self.new[row]] = request.token_ids
+            ids = torch.from_numpy(words)
             steps = torch.arange(self.new_columns)
             positions = (torch.tensor(self.past)[:, None] + steps).clamp(max=self.sampler.context - 1)
             # Queries of the padding see earlier padding, never the other way round, so no row is fully masked.
@@ -282,8 +292,8 @@ class _Batch:
                 self.prefixes.append(request.prefix)
 
     def _cut(self, row: int, columns: slice, before: _Block | None, hidden: torch.Tensor | None) -> _Block:
-        values = self.buffer[:, :, row, :, columns].clone()
-        return _Block(before, values, (before.length if before else 0) + values.shape[-2], hidden)
+        values = self.buffer[row, :, columns].clone()
+        return _Block(before, values, (before.length if before else 0) + values.shape[1], hidden)
 
     def decode(self) -> list[Turn]:
         """Samples until every row has stopped or is full; rows that stopped leave the batch when half have."""
@@ -297,16 +307,16 @@ class _Batch:
         logprobs: list[list[float]] = [[] for _ in self.requests]
         ahead: list[_Block | None] = [None for _ in self.requests]
         rows = [row for row, limit in enumerate(limits) if limit]
-        open_rows = set(rows)
+        open_rows, lengths = set(rows), self.lengths[:, None]
         hidden = torch.stack([prefix.kept.hidden for prefix in self.prefixes])
         start = self.past_columns + self.new_columns
         if len(rows) < len(self.requests):
             self._keep(rows, start)
-            hidden = hidden[rows]
+            hidden, draws, lengths = hidden[rows], draws[rows], lengths[rows]
         for step in range(self.steps):
             if not open_rows:
                 break
-            ids, chosen = _draw(self.sampler.logits(hidden) / self.sampler.temperature, draws[rows, step])
+            ids, chosen = _draw(self.sampler.logits(hidden) / self.sampler.temperature, draws[:, step])
             for place, (row, token, logprob) in enumerate(zip(rows, ids.tolist(), chosen.tolist(), strict=True)):
                 if row not in open_rows:
                     continue
@@ -321,19 +331,19 @@ class _Batch:
             if 2 * len(open_rows) <= len(rows):
                 places = [place for place, row in enumerate(rows) if row in open_rows]
                 self._keep(places, start + step)
-                ids, rows = ids[places], [rows[place] for place in places]
+                ids, draws, lengths = ids[places], draws[places], lengths[places]
+                rows = [rows[place] for place in places]
             self.seen[:, start + step] = True
-            positions = self.lengths[rows, None] + step
             mask = self.seen[:, None, None, : start + step + 1]
-            hidden = self._forward(ids[:, None], positions, mask, start + step)[:, -1]
+            hidden = self._forward(ids[:, None], lengths + step, mask, start + step)[:, -1]
         return [self._turn(row, tokens[row], logprobs[row], ahead[row]) for row in range(len(self.requests))]
 
     def _keep(self, places: list[int], filled: int) -> None:
         """Moves the rows at `places`, which ascend, to the front, and leaves the others."""
         for row, place in enumerate(places):
             if row != place:
-                self.buffer[:, :, row, :, :filled] = self.buffer[:, :, place, :, :filled]
-        self.buffer, self.seen = self.buffer[:, :, : len(places)], self.seen[places]
+                self.buffer[row, :, :filled] = self.buffer[place, :, :filled]
+        self.buffer, self.seen = self.buffer[: len(places)], self.seen[places]
 
     def _turn(self, row: int, tokens: list[int], logprobs: list[float], ahead: _Block | None) -> Turn:
         prefix = self.prefixes[row]
