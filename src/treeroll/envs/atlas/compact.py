@@ -51,6 +51,8 @@ TURN_TOKENS = 6
 STOP = "E"
 """The word that ends a turn."""
 ERROR = "O error T"
+REMEMBERED = 2**14
+"""Observations; the one that was not asked for longest is forgotten first."""
 COUNTRIES = 100
 """Only the most populous countries, so that the tiny model meets each word often enough to learn it."""
 ASKED = (
@@ -167,44 +169,47 @@ class CompactEnv:
             case [_, "answer", answer]:
                 data = moment.task.data
                 return _observe(["none"] if data.get("checked") and answer != data["answer"] else [], [])
-            case [_, "lookup", place, about] if about == ABOUT and place in self._facts.relations_of:
-                names, draw = self._facts.relations_of[place], self._draw(moment, words)
-                name = names[draw.integers(len(names))]
-                return _observe([], [(name, self._facts.values[name][place])])
-            case [_, tool, entity, relation] if tool in TOOLS:
-                return self._answer(self._draw(moment, words), tool, entity, relation)
+            case [_, tool, _, _] if tool in TOOLS:
+                return _found(self._facts, moment.task.id, moment.turn, *words)
         return ERROR
-
-    def _draw(self, moment: Moment, words: list[str]) -> np.random.Generator:
-        return generator(0, "atlas compact", moment.task.id, moment.turn, *words)
 
     def _current(self) -> Moment:
         if self._moment is None:
             raise EnvError("no episode: call reset(task) or restore(token) first")
         return self._moment
 
-    def _answer(self, draw: np.random.Generator, tool: str, entity: str, relation: str) -> str:
-        value = self._facts.value(entity, relation)
-        if value is None or RELATION[relation].tool != tool:
-            return _observe(["none"], self._foreign(draw, entity, set(), 2))
-        pairs = [(relation, value)]
-        others = [name for name in self._facts.relations_of[entity] if name != relation]
-        if others:
-            other = others[draw.integers(len(others))]
-            pairs.append((other, self._facts.values[other][entity]))
-        pairs += self._foreign(draw, entity, {name for name, _ in pairs}, 3 - len(pairs))
-        return _observe([], [pairs[i] for i in draw.permutation(3)])
 
-    def _foreign(self, draw: np.random.Generator, entity: str, used: set[str], count: int) -> list[tuple[str, str]]:
-        """Returns true pairs of entities other than `entity`, of distinct relations not in `used`."""
-        free = [relation.name for relation in self._facts.relations if relation.name not in used]
-        pairs = []
-        for index in draw.permutation(len(free))[:count]:
-            subjects = self._facts.subjects[free[index]]
-            place = draw.integers(len(subjects))
-            subject = subjects[place] if subjects[place] != entity else subjects[place - 1]
-            pairs.append((free[index], self._facts.values[free[index]][subject]))
-        return pairs
+@lru_cache(REMEMBERED)
+def _found(facts: Facts, task: str, turn: int, *words: str) -> str:
+    """Returns what a tool finds; remembered, since rollouts of one task ask the same things."""
+    _, tool, entity, relation = words
+    draw = generator(0, "atlas compact", task, turn, *words)
+    if tool == "lookup" and relation == ABOUT and entity in facts.relations_of:
+        names = facts.relations_of[entity]
+        name = names[draw.integers(len(names))]
+        return _observe([], [(name, facts.values[name][entity])])
+    value = facts.value(entity, relation)
+    if value is None or RELATION[relation].tool != tool:
+        return _observe(["none"], _foreign(facts, draw, entity, set(), 2))
+    pairs = [(relation, value)]
+    others = [name for name in facts.relations_of[entity] if name != relation]
+    if others:
+        other = others[draw.integers(len(others))]
+        pairs.append((other, facts.values[other][entity]))
+    pairs += _foreign(facts, draw, entity, {name for name, _ in pairs}, 3 - len(pairs))
+    return _observe([], [pairs[i] for i in draw.permutation(3)])
+
+
+def _foreign(facts: Facts, draw: np.random.Generator, entity: str, used: set[str], count: int) -> list[tuple[str, str]]:
+    """Returns true pairs of entities other than `entity`, of distinct relations not in `used`."""
+    free = [relation.name for relation in facts.relations if relation.name not in used]
+    pairs = []
+    for index in draw.permutation(len(free))[:count]:
+        subjects = facts.subjects[free[index]]
+        place = draw.integers(len(subjects))
+        subject = subjects[place] if subjects[place] != entity else subjects[place - 1]
+        pairs.append((free[index], facts.values[free[index]][subject]))
+    return pairs
 
 
 def _observe(first: Iterable[str], pairs: Iterable[tuple[str, str]]) -> str:
