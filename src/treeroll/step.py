@@ -165,7 +165,8 @@ def evaluate(parts: Parts, rollouts: int = 1) -> dict[str, Any]:
 
 def _check_sampled(trees: Sequence[RolloutTree]) -> None:
     """Raises `TrainingError` where a model that computes NaN said things at random."""
-    if not all(np.isfinite(node.logprobs).all() for tree in trees for node in tree.nodes):
+    said = [node.logprobs for tree in trees for node in tree.nodes]
+    if said and not np.isfinite(np.concatenate(said)).all():
         raise TrainingError(
             "the model's log-probabilities are not finite: its weights hold NaN, or its dtype is too narrow. "
             "Use dtype=float32, or another model"

@@ -101,7 +101,7 @@ class Node:
 
     @property
     def sampled_tokens(self) -> int:
-        return int(self.sampled_mask.sum())
+        return int(np.count_nonzero(self.sampled_mask))  # several times as fast as a sum
 
 
 @dataclass(frozen=True, eq=False)

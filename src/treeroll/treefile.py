@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 import os
+import re
 import reprlib
 import sys
 import zlib
@@ -20,6 +22,9 @@ from treeroll.errors import DataError
 from treeroll.tree import Node, Origin, RolloutTree, Task
 
 FORMAT = "treeroll-tree/1"
+
+_RUN = re.compile(rb"\x01+")
+"""A run of True in the bytes of a mask."""
 
 _WORDS = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"
@@ -159,7 +164,7 @@ def _node_to_json(node: Node, version: int, *, hidden: bool) -> dict[str, Any]:
         "parent": node.parent,
         "token_ids": node.token_ids.tolist(),
         "sampled": _runs(node.sampled_mask),
-        "logprobs": [round(float(value), 6) for value in node.logprobs[node.sampled_mask]],
+        "logprobs": [round(value, 6) for value in node.logprobs[node.sampled_mask].tolist()],
         "text": node.text,
         "origin": {key: value for key, value in vars(node.origin).items() if value is not None},
     }
@@ -233,7 +238,7 @@ def _fits(value: Any, options: tuple[Any, ...]) -> bool:
 
 
 def _values_to_json(values: NDArray[np.float64]) -> list[float | None]:
-    return [None if np.isnan(value) else round(float(value), 4) for value in values]
+    return [None if math.isnan(value) else round(value, 4) for value in values.tolist()]
 
 
 def _values_from_json(found: Iterable[float | None] | None) -> NDArray[np.float64] | None:
@@ -249,13 +254,12 @@ def _check_values(tree: RolloutTree) -> None:
         return
     if len(values) != len(tree.nodes):
         raise DataError(f"the tree has {len(values)} values and {len(tree.nodes)} nodes; each node has one")
-    for index, (value, node) in enumerate(zip(values, tree.nodes, strict=True)):
-        if not (np.isnan(value) if node.is_leaf else 0 <= value <= 1):
+    for index, (value, node) in enumerate(zip(values.tolist(), tree.nodes, strict=True)):
+        if not (math.isnan(value) if node.is_leaf else 0 <= value <= 1):
             rule = "a leaf has none (null)" if node.is_leaf else "a root or prefix has a probability in [0, 1]"
             raise DataError(f"node {index} has the predicted value {value:g}; {rule}")
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[list[int]]:
     """Returns the half-open [start, stop] intervals in which a mask is True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [[int(start), int(stop)] for start, stop in edges.reshape(-1, 2)]
+    return [[*run.span()] for run in _RUN.finditer(mask.tobytes())]
