@@ -32,3 +32,4 @@ if WORLDS in os.environ:  # in the server
                 load_world(config)
     gc.collect()
     gc.freeze()  # what is shared needs no looking through, which would also copy its pages
+    gc.set_threshold(20_000)  # a run makes many objects and hardly a cycle: it looks for those less often
