@@ -293,6 +293,15 @@ def test_going_on_after_a_crash(straight, copied):
     assert not list(copied.rglob("*.part"))
 
 
+def test_a_predictor_that_another_version_saved_is_named(copied, capsys):
+    file = copied / "checkpoints" / "step-0004" / "predictor.npz"
+    with np.load(file) as saved:
+        kept = {key: saved[key] for key in saved.files if key != "cost_seen"}
+    np.savez(file, **kept)
+    assert tiny.cli.main(["train", "--resume", str(copied), "--steps", "5"]) == 2
+    assert "the predictor cannot go on from there: it lacks 'cost_seen'" in capsys.readouterr().err
+
+
 def test_without_a_checkpoint_a_run_starts_over(straight, copied):
     shutil.rmtree(copied / "checkpoints")
     tiny.printed(["train", "--resume", str(copied)])

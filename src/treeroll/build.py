@@ -24,7 +24,7 @@ from treeroll.credit.base import Estimator
 from treeroll.engine import Engine, Playing
 from treeroll.envs.atlas import compact
 from treeroll.envs.base import World
-from treeroll.errors import ConfigError
+from treeroll.errors import ConfigError, DataError
 from treeroll.learner.checkpoint import load_optimizer, read_predictor, read_state
 from treeroll.learner.lora import load_adapters
 from treeroll.learner.policy import Policy, load_policy
@@ -223,7 +223,14 @@ def _restore(parts: Parts, checkpoint: Path) -> None:
     load_optimizer(checkpoint, learner.optimizer)
     for group in learner.optimizer.param_groups:  # a checkpoint holds the options it was saved under, too
         group["weight_decay"] = parts.config.learner.weight_decay
-    parts.predictor.load_state_dict(read_predictor(checkpoint))
+    try:
+        parts.predictor.load_state_dict(read_predictor(checkpoint))
+    except (KeyError, ValueError) as error:
+        said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise DataError(
+            f"{checkpoint}: the predictor cannot go on from there: {said}. Another version of treeroll has saved it, "
+            "or other options: go on with those, or start the run anew in another folder"
+        ) from error
 
 
 def _policy(config: Config, checkpoint: Path | None, ranks: Ranks) -> Policy:

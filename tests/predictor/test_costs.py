@@ -52,17 +52,6 @@ def test_many_samples_are_their_mean():
     assert expected(cost, deep, 0, 1, 2) == pytest.approx([14 / 3, 8 / 3, 2], abs=0.02)
 
 
-def test_no_rollout_costs_less_than_its_last_turn():
-    """A turn of `handmade` is 2 tokens; before anything was seen, 1 is all that is known."""
-    cost = DepthCost("tokens", longest=24)
-    assert cost.last == 1
-    cost.update([flat(1, 0), bare(plant(), 1.0, turns=3)])
-    assert cost.last == 2
-    again = DepthCost("tokens", longest=24)
-    again.load_state_dict(cost.state_dict())
-    assert again.last == 2
-
-
 def test_depths_that_were_never_seen_get_the_neighbours():
     """Depth 1 counts 2^-2 and the root 2^-3 from depth 3: 2 roots at 2 turns, 2 prefixes at 1."""
     cost = DepthCost("turns", longest=6)

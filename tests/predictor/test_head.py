@@ -265,13 +265,51 @@ def test_costs_stay_in_their_range():
     assert cost.tolist() == [1, 6]
 
 
-def test_no_cost_is_below_that_of_a_last_turn():
+def test_costs_follow_the_depth_whatever_their_shape():
+    """Of ten rollouts seven end with their 6th turn and three with their 12th: what is left falls, jumps, and falls."""
+    head = small(unit="turns", longest=12)
+    for _ in range(12):
+        head.update([bare(plant(), float(place < 7), turns=6 if place < 7 else 12) for place in range(10)])
+    tree = bare(plant(), 0.0, turns=12)
+    cost = head.predict([Anchor(tree, node) for node in range(12)]).cost
+    assert cost[:6] == pytest.approx([7.8 - depth for depth in range(6)], rel=0.15)
+    assert cost[6:] == pytest.approx([6, 5, 4, 3, 2, 1], rel=0.15)
+
+
+def test_a_cost_is_at_most_four_times_that_of_its_depth():
+    """One rollout in ten has 30 turns, the others one; the hidden state tells."""
+    rng, head = np.random.default_rng(12), small(unit="turns", longest=60)
+    for _ in range(8):
+        head.update([seen(bare(plant(), 1.0, turns=30 if rare else 1), rare) for rare in rng.random(40) < 0.1])
+    root = Anchor(seen(plant(), 9.0))
+    assert head.predict([root]).cost == pytest.approx(4 * head.depths.predict([root]))
+
+
+def test_no_cost_is_below_that_of_the_cheapest_last_turn():
     """Here a turn is 2 tokens: half of the rollouts end with their second turn, half with their sixth."""
     rng, head = np.random.default_rng(12), small(unit="tokens", longest=12)
     for _ in range(4):
         head.update([seen(bare(plant(), 1.0, turns=6 if high else 2), 2.0 * high - 1) for high in rng.random(24) < 0.5])
-    tree = bare(plant(), 1.0, turns=2)
-    assert head.predict([Anchor(seen(tree, -9.0), 1)]).cost == [2]
+    root = Anchor(seen(bare(plant(), 1.0, turns=2), -9.0), 1)
+    assert head.predict([root]).cost == [2]
+
+
+def test_single_turns_may_cost_less_than_their_mean():
+    """Answers of 1 and of 19 tokens, told apart by the hidden state: the short ones are predicted to be short."""
+    rng, head = np.random.default_rng(12), small(unit="tokens", longest=30)
+    for _ in range(8):
+        head.update([answer(19 if high else 1, 2.0 * high - 1) for high in rng.random(24) < 0.5])
+    short, long = head.predict([Anchor(seen(plant(), -1.0)), Anchor(seen(plant(), 1.0))]).cost
+    assert short < 4
+    assert 15 < long <= 30
+
+
+def answer(tokens: int, value: float) -> RolloutTree:
+    """Returns a tree of one rollout, a turn of so many sampled tokens."""
+    root, leaf = seen(bare(plant(), 1.0, turns=1), value).nodes
+    ids, drawn = np.arange(tokens, dtype=np.int32), np.ones(tokens, dtype=bool)
+    longer = replace(leaf, token_ids=ids, sampled_mask=drawn, logprobs=np.zeros(tokens, dtype=np.float32))
+    return replace(plant(), nodes=(root, longer))
 
 
 def seen(tree: RolloutTree, value: float) -> RolloutTree:

@@ -44,15 +44,8 @@ class DepthCost:
         self.unit, self.longest, self.forgetting = unit, longest_cost(unit, longest), forgetting
         if not 0 < forgetting <= 1:
             raise ConfigError(f"forgetting is {forgetting!r}, but must be in (0, 1]; 1 forgets nothing")
-        # [number, sum of costs] x [depth], faded; and the same of rollouts' last turns.
+        # [number, sum of costs] x [depth], faded.
         self._seen: NDArray[np.float64] = np.zeros((2, 0))
-        self._ends: NDArray[np.float64] = np.zeros(2)
-
-    @property
-    def last(self) -> float:
-        """What the last turn of a rollout costs, on average and lately, >= 1; no rollout is expected to cost less."""
-        number, total = self._ends.tolist()
-        return max(total / number, 1.0) if number else 1.0
 
     def predict(self, anchors: Sequence[Anchor]) -> NDArray[np.float64]:
         """Returns [K] expected costs in `unit`, >= 1."""
@@ -75,8 +68,6 @@ class DepthCost:
         size = max(int(depth.max()) + 1, self._seen.shape[1])
         known = np.pad(self._seen, ((0, 0), (0, size - self._seen.shape[1])))
         self._seen = self.forgetting * known + [np.bincount(depth, column, size) for column in (number, total)]
-        ends = [cost([tree.nodes[leaf]], self.unit) for tree in trees for leaf in tree.leaves]
-        self._ends = self.forgetting * self._ends + [len(ends), sum(ends)]
 
     def _by_depth(self, size: int) -> NDArray[np.float64]:
         """Returns [size] the expected cost at each depth."""
@@ -90,7 +81,7 @@ class DepthCost:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what `load_state_dict` needs, under keys that start with "cost_": part of a predictor's own state."""
-        return {"cost_unit": self.unit, "cost_seen": self._seen.copy(), "cost_ends": self._ends.copy()}
+        return {"cost_unit": self.unit, "cost_seen": self._seen.copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from a state that holds what `state_dict` gave, whatever else it holds.
@@ -101,7 +92,6 @@ class DepthCost:
         if (unit := str(state["cost_unit"])) != self.unit:
             raise ValueError(f"the saved costs are in {unit}, not in {self.unit}: go on with the unit of the saved run")
         self._seen = np.array(state["cost_seen"], dtype=np.float64)
-        self._ends = np.array(state["cost_ends"], dtype=np.float64)
 
 
 def longest_cost(unit: Unit, longest: float | None) -> float:

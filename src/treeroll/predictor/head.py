@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from treeroll.budget import Unit
+from treeroll.budget import Unit, cost
 from treeroll.predictor import encoders
 from treeroll.predictor.base import Prediction
 from treeroll.predictor.costs import DepthCost, sampled
@@ -44,8 +44,9 @@ class HeadPredictor:
     successes and failures of earlier steps are counted on top (`TaskMemory`): mean (s mu + successes)/(s + n) and
     strength s + n.
 
-    A cost is the mean at the anchor's depth (`DepthCost`) times what a linear head says of its ratio to that. A head of
-    the cost itself is too low where few turns are left, by up to four times, and that is where stage 2 then goes.
+    A cost is the mean at the anchor's depth (`DepthCost`) times what a linear head says of its ratio to that, and not
+    below that of the cheapest last turn. A head of the cost itself is far too low where few turns are left, and that is
+    where stage 2 then goes (`benchmarks/costs.py`).
 
     A prediction never holds an outcome of this step's rollouts through its own anchor, only those of other bare
     rollouts of the task, at prefixes: the allocator conditions on an anchor's own outcomes itself.
@@ -81,6 +82,8 @@ class HeadPredictor:
             encoder = encoders.get(encoder, size=hidden_size, seed=seed, device=device)
         self.forgetting, self.unit = forgetting, unit
         self.depths = DepthCost(unit, longest=longest, forgetting=forgetting)
+        self._cheapest = 1.0
+        """Last turn of a rollout among those last learned from: its cost, >= 1."""
         self.record = TrackRecord(warmup=warmup)
         self.strength = Strength(forgetting=forgetting)
         self.memory = TaskMemory(forgetting=forgetting)
@@ -98,18 +101,19 @@ class HeadPredictor:
     def predict(self, anchors: Sequence[Anchor]) -> Prediction:
         """Returns the predictions at K anchors.
 
-        Before anything was learned the mean is 0.5, the strength 1 and the cost `longest` (1 in rollouts). Costs lie
-        between that of a rollout's last turn, lately, and `longest`.
+        Before anything was learned the mean is 0.5, the strength 1 and the cost `longest` (1 in rollouts). Costs lie in
+        [1, `longest`].
         """
-        mean, cost = np.full(len(anchors), 0.5), self.depths.predict(anchors)
+        mean, expected = np.full(len(anchors), 0.5), self.depths.predict(anchors)
         for head, chosen in self._places(anchors):
             inputs = head.features(head.features.rows([anchors[index] for index in chosen]))
             mean[chosen] = head.success(inputs)
-            if head.cost is not None:
-                cost[chosen] *= np.clip(1 + head.cost(inputs), 1 / APART, APART)
-                cost[chosen] = np.maximum(cost[chosen], self.depths.last) if head.cost.learned else self.depths.longest
-        cost = np.minimum(cost, self.depths.longest)
-        return self._remembered(anchors, Prediction(mean, self.strength.predict(anchors, mean), cost))
+            if head.surplus is not None and head.surplus.learned:
+                expected[chosen] *= np.clip(1 + head.surplus(inputs), 1 / APART, APART)
+            else:
+                expected[chosen] = self.depths.longest
+        expected = np.clip(expected, self._cheapest, self.depths.longest)
+        return self._remembered(anchors, Prediction(mean, self.strength.predict(anchors, mean), expected))
 
     def _remembered(self, anchors: Sequence[Anchor], prediction: Prediction) -> Prediction:
         """Returns the predictions with what is remembered of the roots' tasks counted on top."""
@@ -129,14 +133,13 @@ class HeadPredictor:
             prediction = Prediction(mean, self.strength.predict(anchors, mean), np.ones(len(anchors)))
             self.record.score(anchors, self._remembered(anchors, prediction).mean)
             self.strength.update(anchors, mean, successes, samples, self.memory.recall(anchors))
-        self.depths.update(trees)
-        ratios = self._costs(trees) / self.depths.predict(anchors) - 1
+        surpluses = self._surpluses(trees, anchors)
         for head, chosen in self._places(anchors):
             head.features.observe(rows[head])
             inputs = head.features(rows[head])
             head.success.learn(inputs, successes[chosen], samples[chosen])
-            if head.cost is not None:
-                head.cost.learn(inputs, ratios[chosen])
+            if head.surplus is not None:
+                head.surplus.learn(inputs, surpluses[chosen])
         self.memory.update(trees)
         self.words.update(trees)
         self.record.count(trees)
@@ -148,19 +151,26 @@ class HeadPredictor:
             chosen[anchor.node > 0].append(place)
         return [(head, own) for head, own in zip((self._root, self._prefix), chosen, strict=True) if own]
 
-    def _costs(self, trees: Sequence[RolloutTree]) -> NDArray[np.float64]:
-        """Returns [K] the mean cost of each anchor's own samples."""
+    def _surpluses(self, trees: Sequence[RolloutTree], anchors: Sequence[Anchor]) -> NDArray[np.float64]:
+        """Learns costs by depth; returns [K] by what share of it each anchor's own samples cost more, or less.
+
+        Nothing where rollouts are counted, which all cost 1.
+        """
+        if self.unit == "rollouts":
+            return np.zeros(0)
+        self.depths.update(trees)
+        self._cheapest = max(1.0, min(cost([tree.nodes[leaf]], self.unit) for tree in trees for leaf in tree.leaves))
         found = [costs for tree in trees if tree.leaves for _, costs in sampled(tree, self.unit)]
-        return np.array([sum(costs) / len(costs) for costs in found])
+        return np.array([sum(costs) / len(costs) for costs in found]) / self.depths.predict(anchors) - 1
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "unit": self.unit,
             **self.record.state_dict(),
             **self.strength.state_dict(),
             **self.memory.state_dict(),
             **self.words.state_dict(),
             **self.depths.state_dict(),
+            "cost_cheapest": self._cheapest,
             **{f"root_{key}": array.copy() for key, array in self._root.arrays().items()},
             **{f"prefix_{key}": array.copy() for key, array in self._prefix.arrays().items()},
         }
@@ -177,10 +187,9 @@ class HeadPredictor:
                 f"the saved predictor has {columns} features, this one {own}: "
                 "build it with the encoder and hidden_size it was saved with"
             )
-        if (unit := str(state["unit"])) != self.unit:
-            raise ValueError(f"the saved costs are in {unit}, not in {self.unit}: go on with the unit of the saved run")
         for part in (self.record, self.strength, self.memory, self.words, self.depths):
             part.load_state_dict(state)
+        self._cheapest = float(state["cost_cheapest"])
         for name, head in (("root_", self._root), ("prefix_", self._prefix)):
             head.load({key.removeprefix(name): value for key, value in state.items() if key.startswith(name)})
 
@@ -195,14 +204,15 @@ class _Head:
             precision[block] = (block.stop - block.start) / spread**2  # the block as a whole adds its spread
         self.features = features
         self.success = BayesianLogistic(precision, forgetting=forgetting)
-        self.cost = Ridge(precision, forgetting=forgetting) if costs else None
+        self.surplus = Ridge(precision, forgetting=forgetting) if costs else None
+        """Cost over the mean at its depth, less 1."""
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
-        costs = {} if self.cost is None else self.cost.arrays()
+        costs = {} if self.surplus is None else self.surplus.arrays()
         return {"sums": self.features.sums, **self.success.arrays(), **costs}
 
     def load(self, arrays: Mapping[str, Any]) -> None:
         self.features.sums = np.array(arrays["sums"], dtype=np.float64)
-        for model in (self.success, self.cost):
+        for model in (self.success, self.surplus):
             if model is not None:
                 model.load(arrays)

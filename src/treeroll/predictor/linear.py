@@ -79,7 +79,7 @@ class BayesianLogistic:
 
 
 class Ridge:
-    """Least squares with a Gaussian prior and forgetting, for what a rollout costs. The last input is a constant 1."""
+    """Least squares with a Gaussian prior and forgetting. The last input is a constant 1."""
 
     def __init__(self, prior_precision: NDArray[np.float64], *, forgetting: float = 0.9) -> None:
         """Args: as `BayesianLogistic`."""
