@@ -217,6 +217,12 @@ def test_close_rates_have_runs_of_their_own(plan, tmp_path):
     assert len({job.name for job in jobs}) == 2
 
 
+def begun(job):
+    """Whether a run starts or goes on, once room was made for it."""
+    job.prepare()
+    return job.arguments()[0]
+
+
 def test_a_damaged_run_is_run_anew(plan, tmp_path):
     """Finished, so without checkpoints; then its last record was damaged."""
     made, _ = plan("grpo", pair=False, seeds="1", options=["steps=1"])
@@ -228,10 +234,10 @@ def test_a_damaged_run_is_run_anew(plan, tmp_path):
     metrics = job.folder / "metrics.jsonl"
     metrics.write_text('{"step":0}\n{"step":')
     folder.checkpoint(1).mkdir(parents=True)
-    assert (job.damage, job.arguments()[0]) == (None, "resume")  # it goes on from there
+    assert (job.damage, begun(job)) == (None, "resume")  # it goes on from there
     folder.checkpoint(1).rmdir()
     assert job.damage.startswith(f"{metrics}, line 2: not JSON (")
-    assert job.arguments()[0] == "start"
+    assert begun(job) == "start"
     assert not job.folder.exists()
     assert job.damage is None
     (kept,) = job.folder.parent.iterdir()
@@ -245,8 +251,8 @@ def test_damaged_folders_are_set_aside_under_the_first_free_number(plan, tmp_pat
         job.folder.with_name(f"seed-0.damaged-{number}").mkdir(parents=True)
     for number in ("2", "4"):
         job.folder.mkdir()
-        (job.folder / number).touch()
-        kept = job.set_aside()
+        (job.folder / number).write_text("what there was")
+        kept = job.prepare()
         assert kept.name == f"seed-0.damaged-{number}"
         assert (kept / number).exists()
 
@@ -258,7 +264,7 @@ def test_trees_without_options_and_records_are_set_aside(plan, tmp_path):
     for name in ("config.json", "metrics.jsonl"):
         (job.folder / name).unlink()
     assert job.damage.startswith(f"{job.folder / 'config.json'}: no such file")
-    assert job.arguments()[0] == "start"
+    assert begun(job) == "start"
     assert trees_file(job.folder.with_name("seed-0.damaged-1"), 1).exists()
 
 
@@ -283,14 +289,14 @@ def test_a_run_without_its_options_is_run_anew_and_holds_up_no_other(plan, tmp_p
     assert [job.finished for job in jobs] == [False, True]
     assert first.damage.startswith(f"{config}: {said}")
     assert second.damage is None
-    assert (first.arguments()[0], first.folder.exists(), second.finished) == ("start", False, True)
+    assert (begun(first), first.folder.exists(), second.finished) == ("start", False, True)
 
 
 def test_options_that_the_system_does_not_let_be_read_are_not_taken_for_damaged(plan, tmp_path):
     made, _ = plan("grpo", pair=False, seeds="1", options=["steps=1"])
     (job,) = reported(tmp_path, made)
     (job.folder / "config.json").mkdir(parents=True)
-    for asked in (lambda: job.damage, job.arguments, lambda: check_same([job])):
+    for asked in (lambda: job.damage, job.prepare, lambda: check_same([job])):
         with pytest.raises(DataError, match=r"config\.json: cannot be read"):
             asked()
     assert job.folder.exists()
@@ -316,7 +322,7 @@ def test_a_last_record_without_an_evaluation_is_damage_even_beside_a_checkpoint(
     folder.checkpoint(1).mkdir(parents=True)
     assert not job.finished
     assert job.damage == "the record of step 1 holds no readable heldout.success"
-    assert job.arguments()[0] == "start"
+    assert begun(job) == "start"
 
 
 def test_a_finished_run_whose_meter_falls_is_run_anew(plan, tmp_path):
@@ -328,7 +334,7 @@ def test_a_finished_run_whose_meter_falls_is_run_anew(plan, tmp_path):
         for step, tokens in enumerate((0, 20, 10)):
             folder.append_metrics(record(step, tokens, 0.5))
         assert not job.finished
-        assert job.arguments()[0] == ("start" if damaged else "resume")
+        assert begun(job) == ("start" if damaged else "resume")
         assert job.folder.with_name("seed-0.damaged-1").exists() == damaged
 
 
@@ -336,7 +342,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_is_not_damaged(plan,
     made, _ = plan("grpo", pair=False, seeds="1", options=["steps=2"])
     (job,) = reported(tmp_path, made)
     RunFolder.create(job.folder, job.config.to_dict()).append_metrics({"step": 0})
-    assert (job.damage, job.arguments()[0]) == (None, "resume")
+    assert (job.damage, begun(job)) == (None, "resume")
 
 
 def test_a_run_of_other_options_is_named(plan, tmp_path):

@@ -80,24 +80,24 @@ class Job:
             return str(error)
         return None
 
-    def arguments(self) -> list[str]:
-        """Returns what its worker is told: to go on where a run is, else to start one.
+    def prepare(self) -> Path | None:
+        """Makes room for a run that has to start anew; returns where what was there is kept, if it was anything.
 
-        A folder that is damaged cannot be gone on with: it is set aside. One that was made and then left before
-        anything was written holds nothing: it is removed.
+        A damaged folder moves to the first free `seed-N.damaged-K`. One that was made and then left before anything was
+        written is removed.
         """
         if self.damage is not None:
-            self.set_aside()
-        elif (self.folder / sinks.CONFIG).exists():
-            return ["resume", str(self.folder)]
-        elif self.folder.exists():
+            places = (self.folder.with_name(f"{self.folder.name}.damaged-{number}") for number in count(1))
+            return self.folder.rename(next(place for place in places if not place.exists()))
+        if self.folder.exists() and not (self.folder / sinks.CONFIG).exists():
             shutil.rmtree(self.folder)
-        return ["start", *self.words, f"out={self.folder}"]
+        return None
 
-    def set_aside(self) -> Path:
-        """Moves its folder out of the way of a new run, to the first free `seed-N.damaged-K`; returns where it is."""
-        places = (self.folder.with_name(f"{self.folder.name}.damaged-{number}") for number in count(1))
-        return self.folder.rename(next(place for place in places if not place.exists()))
+    def arguments(self) -> list[str]:
+        """Returns what its worker is told: to go on where a run is, else to start one."""
+        if (self.folder / sinks.CONFIG).exists():
+            return ["resume", str(self.folder)]
+        return ["start", *self.words, f"out={self.folder}"]
 
     def progress(self) -> tuple[int, float | None, float | None]:
         """Returns the last step, and held-out success at first and at last as far as it was measured."""

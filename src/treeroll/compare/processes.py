@@ -115,8 +115,9 @@ def locked(root: Path) -> Iterator[int | None]:
 
 
 def _start(job: Job, view: ComparisonView, lock: int | None, worlds: Sequence[Sequence[str]]) -> _Running:
-    if (damage := job.damage) is not None:
-        view.note(f"{job.name}: damaged: run anew ({damage}). The damaged folder is kept: {job.set_aside()}")
+    damage = job.damage
+    if (kept := job.prepare()) is not None:
+        view.note(f"{job.name}: damaged: run anew ({damage}). The damaged folder is kept: {kept}")
     arguments = job.arguments()
     job.log.parent.mkdir(parents=True, exist_ok=True)
     job.log.touch()
