@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from machine import RESULTS
 from treeroll.compare.command import write
 from treeroll.comparison import COMPARISON, TABLE
-from treeroll.comparison.statistics import Interval, pooled_difference
+from treeroll.comparison.statistics import LEAST, differences, pooled_difference
 from treeroll.errors import TreerollError
 from treeroll.sinks import read_json
 
@@ -28,12 +27,10 @@ HERE = Path(__file__).parent.parent
 PAGES = {"compare": "README.md", "compare-rivals": "docs/experiments.md"}
 """Where the table of a comparison stands."""
 REFERENCE, STAGE_1 = "trace", "trace-stage1"
-FEW = 5
-"""Fewer seeds than these are a trial: their table is printed, and no page is written."""
 
 
 def main() -> None:
-    """Writes all four, or prints the table of a trial."""
+    """Writes all four; where there are too few seeds for intervals, prints the table alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=PAGES, help="which comparison")
     parser.add_argument("--folder", type=Path, help="what treeroll compare wrote; runs/NAME unless given")
@@ -44,11 +41,11 @@ def main() -> None:
     except TreerollError as error:
         raise SystemExit(f"{folder}: {error}") from error
     found = read_json(folder / COMPARISON)
-    table = main_table(found)
     if found["problems"]:
         raise SystemExit(f"{folder}: not written, the comparison is not whole:\n" + "\n".join(found["problems"]))
-    if len(found["seeds"]) < FEW:
-        print(f"{table}\n{len(found['seeds'])} seeds are a trial: no page was written. {FEW} or more are a result")
+    table = main_table(found)
+    if len(found["seeds"]) < LEAST:
+        print(f"{table}\n{len(found['seeds'])} seeds are a trial: no page was written. {LEAST} or more are a result")
         return
     shutil.copy(folder / COMPARISON, RESULTS / f"{asked.name}.json")
     shutil.copy(folder / TABLE, HERE / "docs" / "tables" / f"{asked.name}.md")
@@ -97,16 +94,13 @@ def main_table(found: Record) -> str:
 
 def _stage_1_over(found: Record, name: str) -> Record:
     """Returns what the first stage alone has over an arm, over all worlds."""
-    by_cell: Mapping[tuple[str, str], Record] = {(arm["env"], arm["name"]): arm for arm in found["arms"]}
-    worlds = []
-    for env in found["envs"]:
-        mine, theirs = (
-            dict(zip(arm["seeds"], arm["values"]["success_tokens"], strict=True))
-            for arm in (by_cell[env, STAGE_1], by_cell[env, name])
-        )
-        worlds.append([mine[seed] - theirs[seed] for seed in mine if seed in theirs])
-    pooled: Interval = pooled_difference(worlds)
-    return pooled.to_json()
+    values = {
+        (arm["env"], arm["name"]): dict(zip(arm["seeds"], arm["values"]["success_tokens"], strict=True))
+        for arm in found["arms"]
+        if arm["name"] in (STAGE_1, name)
+    }
+    worlds = [differences(values[env, STAGE_1], values[env, name]) for env in found["envs"]]
+    return pooled_difference(worlds).to_json()
 
 
 def _share(value: float) -> str:
