@@ -1,6 +1,7 @@
 """The compact environment, its world, and the demonstrator."""
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ FACTS = facts.load()
 WORLD = load("atlas")
 TASK = Task("t", "Q lyon country capital ? T", {"answer": "paris"})
 PERFECT = Noise(alias=(1, 1, 1, 1), tool=(1, 1, 1, 1), value=1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgetful() -> Iterator[None]:
+    """Observations are made each time: from memory, two plays would be equal whatever made them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compact, "_found", compact._found.__wrapped__)
+        yield
+
+
+REMEMBERED = compact._found
 
 
 def env() -> CompactEnv:
@@ -75,6 +87,12 @@ def test_answer_ends_the_episode(action: str, reward: float) -> None:
 
 def test_cut_action_is_the_same_action() -> None:
     assert env().step("country search lyon CITY_OF") == env().step("country search lyon CITY_OF E")
+
+
+def test_what_is_remembered_is_what_would_be_made() -> None:
+    asked = (FACTS, "t", 1, "country", "search", "lyon", "CITY_OF")
+    assert REMEMBERED(*asked) == REMEMBERED(*asked) == REMEMBERED.__wrapped__(*asked)
+    assert REMEMBERED(*asked) != REMEMBERED(FACTS, "t", 2, *asked[3:])
 
 
 def test_step_before_reset_is_an_error() -> None:
