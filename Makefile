@@ -18,15 +18,15 @@ SWEPT ?= --methods trace,trace-stage1,grpo=grpo:learner.learning_rate=3.3e-3 lea
 # Two of those worlds: short episodes, and long ones that are decided late
 LATE := atlas-long=atlas-long:$(LONG)
 RATES := --envs atlas=atlas:steps=60:budget.tokens=2200,$(LATE) --budget-unit tokens evaluation.tasks=400
-# TRACE's default with one thing changed at a time
+# TRACE's default with one thing changed at a time (the last one: two)
 ARMS := trace,stage-1=trace-stage1,paper=trace-paper,random=trace-random,outcome=trace:budget.blind=false,means=trace:budget.posterior=false
 ARMS := $(ARMS),share-.2=trace:budget.continuations=0.25,share-.4=trace:budget.continuations=0.67,share-.6=trace:budget.continuations=1.5
 ARMS := $(ARMS),k-2=trace:budget.max_per_prefix=2,groups-2=trace:budget.min_group=2,no-price=trace:budget.worth=0
 ARMS := $(ARMS),stage-1-critic=trace-stage1:learner.credit=critic-td,critic=trace:learner.credit=sibling-tree-critic
-ARMS := $(ARMS),sibling=trace:learner.credit=sibling,restart=trace:learner.credit=restart,treepo=trace:learner.credit=treepo
-ARMS := $(ARMS),leaf-mean=trace:learner.credit=trace-paper,group=trace:learner.credit=group
-ARMS := $(ARMS),tree-grpo=trace:learner.credit=tree-grpo,treerl=trace:learner.credit=treerl,spo=trace:learner.credit=spo
-ARMS := $(ARMS),shrunk=trace:learner.credit=sibling-shrunk,critic-alone=trace:learner.credit=critic
+ARMS := $(ARMS),credit-sibling=trace:learner.credit=sibling,credit-restart=trace:learner.credit=restart,credit-treepo=trace:learner.credit=treepo
+ARMS := $(ARMS),credit-leaf-mean=trace:learner.credit=trace-paper,credit-group=trace:learner.credit=group
+ARMS := $(ARMS),credit-tree-grpo=trace:learner.credit=tree-grpo,credit-treerl=trace:learner.credit=treerl,credit-spo=trace:learner.credit=spo
+ARMS := $(ARMS),credit-shrunk=trace:learner.credit=sibling-shrunk,credit-critic=trace:learner.credit=critic
 ARMS := $(ARMS),price-1-groups-2=trace:budget.worth=1:budget.min_group=2
 # The paper's tables: budgets in rollouts, (M, N) as budget.rollouts = M (1 + N)
 PAPER := --seeds 5 --envs atlas --steps 60 evaluation.tasks=400
