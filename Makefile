@@ -35,7 +35,7 @@ STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-smollm2 compare compare-rivals bench-paper test test-vllm check warmup clean
 .PHONY: bench-sampling bench-profile bench-packing bench-gpu bench-forking bench-retrieval bench-start bench-solvers bench-predictor bench-estimators bench-mending bench-asynchronous
-.PHONY: bench-rates bench-oracle bench-arms
+.PHONY: bench-rates bench-oracle bench-arms bench-costs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -102,6 +102,9 @@ bench-oracle: $(READY)  ## what true success probabilities would gain; about an 
 bench-arms: $(READY)  ## TRACE with one thing changed at a time, on the worlds where it branches; about an hour
 	$(BIN)/treeroll compare --out runs/arms --methods $(ARMS) --no-pair --reference trace --seeds 110,111 \
 	  --envs $(LATE),atlas-repair=atlas-repair:$(LONG) --budget-unit tokens evaluation.tasks=400 learner.learning_rate=2.2e-3
+
+bench-costs: $(READY)  ## what continuations were expected to cost, and cost; after make compare
+	$(BIN)/python benchmarks/costs.py
 
 bench-mending: $(READY)  ## what continuations teach where answers can be mended; about 30 minutes
 	$(BIN)/python benchmarks/mending.py
