@@ -285,7 +285,7 @@ def test_a_cost_is_at_most_four_times_that_of_its_depth():
     assert head.predict([root]).cost == pytest.approx(4 * head.depths.predict([root]))
 
 
-def test_no_cost_is_below_that_of_the_cheapest_last_turn():
+def test_no_cost_is_below_that_of_a_cheap_last_turn():
     """Here a turn is 2 tokens: half of the rollouts end with their second turn, half with their sixth."""
     rng, head = np.random.default_rng(12), small(unit="tokens", longest=12)
     for _ in range(4):

@@ -30,6 +30,8 @@ ENCODING_LOGIT, CHEAP_LOGIT, BIAS_LOGIT = 1.0, 2.0, 2.0
 """Prior standard deviation, in logits, of what each block of features adds to a prediction."""
 APART = 4.0
 """Most that a predicted cost is above the mean at its depth, or below it, as a factor."""
+CHEAP_TURN = 0.1
+"""Share of the last turns that are cheaper than any predicted cost: a single stray word is no measure."""
 
 
 class HeadPredictor:
@@ -45,8 +47,8 @@ class HeadPredictor:
     strength s + n.
 
     A cost is the mean at the anchor's depth (`DepthCost`) times what a linear head says of its ratio to that, and not
-    below that of the cheapest last turn. A head of the cost itself is far too low where few turns are left, and that is
-    where stage 2 then goes (`benchmarks/costs.py`).
+    below that of a cheap last turn (`CHEAP_TURN`). A head of the cost itself is far too low where few turns are left,
+    and that is where stage 2 then goes (`benchmarks/costs.py`).
 
     A prediction never holds an outcome of this step's rollouts through its own anchor, only those of other bare
     rollouts of the task, at prefixes: the allocator conditions on an anchor's own outcomes itself.
@@ -82,8 +84,8 @@ class HeadPredictor:
             encoder = encoders.get(encoder, size=hidden_size, seed=seed, device=device)
         self.forgetting, self.unit = forgetting, unit
         self.depths = DepthCost(unit, longest=longest, forgetting=forgetting)
-        self._cheapest = 1.0
-        """Last turn of a rollout among those last learned from: its cost, >= 1."""
+        self._least = 1.0
+        """No cost is predicted below this, >= 1: the `CHEAP_TURN` quantile of last turns, of the last step learned."""
         self.record = TrackRecord(warmup=warmup)
         self.strength = Strength(forgetting=forgetting)
         self.memory = TaskMemory(forgetting=forgetting)
@@ -112,7 +114,7 @@ class HeadPredictor:
                 expected[chosen] *= np.clip(1 + head.surplus(inputs), 1 / APART, APART)
             else:
                 expected[chosen] = self.depths.longest
-        expected = np.clip(expected, self._cheapest, self.depths.longest)
+        expected = np.clip(expected, self._least, self.depths.longest)
         return self._remembered(anchors, Prediction(mean, self.strength.predict(anchors, mean), expected))
 
     def _remembered(self, anchors: Sequence[Anchor], prediction: Prediction) -> Prediction:
@@ -159,7 +161,8 @@ class HeadPredictor:
         if self.unit == "rollouts":
             return np.zeros(0)
         self.depths.update(trees)
-        self._cheapest = max(1.0, min(cost([tree.nodes[leaf]], self.unit) for tree in trees for leaf in tree.leaves))
+        ends = [cost([tree.nodes[leaf]], self.unit) for tree in trees for leaf in tree.leaves]
+        self._least = max(1.0, float(np.quantile(ends, CHEAP_TURN)))
         found = [costs for tree in trees if tree.leaves for _, costs in sampled(tree, self.unit)]
         return np.array([sum(costs) / len(costs) for costs in found]) / self.depths.predict(anchors) - 1
 
@@ -170,7 +173,7 @@ class HeadPredictor:
             **self.memory.state_dict(),
             **self.words.state_dict(),
             **self.depths.state_dict(),
-            "cost_cheapest": self._cheapest,
+            "cost_least": self._least,
             **{f"root_{key}": array.copy() for key, array in self._root.arrays().items()},
             **{f"prefix_{key}": array.copy() for key, array in self._prefix.arrays().items()},
         }
@@ -189,7 +192,7 @@ class HeadPredictor:
             )
         for part in (self.record, self.strength, self.memory, self.words, self.depths):
             part.load_state_dict(state)
-        self._cheapest = float(state["cost_cheapest"])
+        self._least = float(state["cost_least"])
         for name, head in (("root_", self._root), ("prefix_", self._prefix)):
             head.load({key.removeprefix(name): value for key, value in state.items() if key.startswith(name)})
 
