@@ -121,12 +121,18 @@ def test_runs_that_fail_are_named_at_the_end(options, tmp_path, capsys, monkeypa
     assert "no run is finished yet" in said
 
 
-def test_a_finished_run_that_was_damaged_is_run_anew_and_says_so(options, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def finished(options, tmp_path, monkeypatch):
+    """A comparison of one finished run: its folder, the words that made it, and the run's metrics."""
     monkeypatch.setattr(processes, "WORKER", stand_ins.straight)
     out = tmp_path / "out"
     words = ["compare", "--methods", "grpo", "--seeds", "1", "--steps", "1", "--no-pair", "--out", str(out), *options]
     assert cli.main(words) == 0
-    metrics = out / "runs" / "atlas" / "grpo" / "seed-0" / "metrics.jsonl"
+    return out, words, out / "runs" / "atlas" / "grpo" / "seed-0" / "metrics.jsonl"
+
+
+def test_a_finished_run_that_was_damaged_is_run_anew_and_says_so(finished, capsys):
+    out, words, metrics = finished
     whole = metrics.read_text()
     capsys.readouterr()
     metrics.write_text(whole[:-10])
@@ -142,12 +148,8 @@ def test_a_finished_run_that_was_damaged_is_run_anew_and_says_so(options, tmp_pa
     assert json.loads((out / "comparison.json").read_text())["arms"][0]["runs"] == ["runs/atlas/grpo/seed-0"]
 
 
-def test_a_finished_run_whose_meter_falls_is_run_anew_and_says_so(options, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(processes, "WORKER", stand_ins.straight)
-    out = tmp_path / "out"
-    words = ["compare", "--methods", "grpo", "--seeds", "1", "--steps", "1", "--no-pair", "--out", str(out), *options]
-    assert cli.main(words) == 0
-    metrics = out / "runs" / "atlas" / "grpo" / "seed-0" / "metrics.jsonl"
+def test_a_finished_run_whose_meter_falls_is_run_anew_and_says_so(finished, capsys):
+    _, words, metrics = finished
     whole = metrics.read_text()
     metrics.write_text(whole.replace('"rollouts":0', '"rollouts":7'))
     capsys.readouterr()
