@@ -15,6 +15,8 @@ import numpy as np
 
 from machine import RESULTS, about, save, table
 from treeroll.budget import cost
+from treeroll.comparison.plan import read_plan
+from treeroll.errors import DataError
 from treeroll.tree import RolloutTree
 from treeroll.treefile import load_trees
 
@@ -34,8 +36,11 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     found = []
     for world in sorted(path.parent for path in folder.glob("runs/*/trace")):
         files = sorted(world.glob("trace/seed-*/trees/*"))
-        seen = np.array([one for file in files for tree in load_trees(file) for one in continuations(tree)])
-        for turn in (None, *sorted(set(seen[:, 0].astype(int).tolist()))):
+        seen = np.array([one for file in files for tree in load_trees(file) for one in continuations(tree)]).reshape(
+            -1, 3
+        )
+        turns = sorted(set(seen[:, 0].astype(int).tolist()))
+        for turn in (None, *turns) if turns else ():
             own = seen if turn is None else seen[seen[:, 0] == turn]
             expected, actual = own[:, 1:].mean(axis=0).tolist()
             found.append({"env": world.name, "turn": turn, "number": len(own), "expected": expected, "actual": actual})
@@ -48,11 +53,17 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/compare"), help="a comparison [%(default)s]")
     parser.add_argument("--out", type=Path, default=RESULTS / "costs.json", help="raw results [%(default)s]")
     options = parser.parse_args()
-    found = measure(options.folder)
+    try:
+        runs = read_plan(options.folder).about.get("commit")
+        found = measure(options.folder)
+    except DataError as error:
+        raise SystemExit(str(error)) from error
+    if not found:
+        raise SystemExit(f"{options.folder}: no continuations of trace in kept trees: run make compare first")
     whole = [one for one in found if one["turn"] is None]
     lines = [[one["env"], *(f"{one[key]:,.1f}" for key in ("number", "expected", "actual"))] for one in whole]
     print(table(["world", "continuations", "expected tokens", "tokens"], lines))
-    save(options.out, {**about(), "folder": str(options.folder), "costs": found})
+    save(options.out, {**about(), "folder": str(options.folder), "runs_commit": runs, "costs": found})
 
 
 if __name__ == "__main__":
