@@ -29,7 +29,7 @@ from treeroll.predictor import HeadPredictor
 from treeroll.report.data import load_run
 from treeroll.report.page import render
 from treeroll.samplers.local import LocalSampler
-from treeroll.sinks import RunFolder, read_metrics, tree_steps
+from treeroll.sinks import RunFolder, read_metrics, tree_steps, trees_file
 from treeroll.treefile import load_trees
 
 STEPS = 4
@@ -448,6 +448,17 @@ def poisoned(holder):
     with torch.no_grad():
         holder.policy.trainable()[0][:] = float("nan")
     return holder
+
+
+@pytest.mark.parametrize(("every", "saved"), [(3, [3, 4]), (0, [])])
+def test_trees_are_saved_as_often_as_is_asked_for(straight, small, tmp_path, every, saved):
+    out = tmp_path / "run"
+    assert cli.main(small(steps=STEPS, trees_every=every, report="true", out=out)) == 0
+    assert tree_steps(out) == saved
+    assert metrics(out) == metrics(straight)
+    for step in saved:
+        assert trees_file(out, step).read_bytes() == trees_file(straight, step).read_bytes()
+    assert "not be read" not in (out / "report.html").read_text()
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on(small, tmp_path, monkeypatch, capsys):

@@ -125,7 +125,11 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--jobs", type=int, metavar="N", help="runs at a time [one a core]")
     add("--sweep", metavar="RATES", help="learning rates that each arm chooses among, e.g. 1e-3,1.5e-3")
     add("--sweep-seeds", type=int, metavar="N", help="seeds to choose by, not reported [2]")
-    add("--trees", choices=("all", "last", "none"), help="trees that finished runs keep [last]")
+    add(
+        "--trees",
+        choices=("all", "last", "none"),
+        help="trees that runs save: of every step, of the last and every 20th, or none [last]",
+    )
     add(
         "--no-pair",
         action="store_true",

@@ -169,7 +169,8 @@ class _Course:
             record, trees = going.step()
             self.step, self.owed = self.step + 1, record
             self._tell(record["environment"]["notes"])
-            self.folder.write_trees(self.step, trees)
+            if config.keeps_trees(self.step):
+                self.folder.write_trees(self.step, trees)
         last = self.step == config.steps
         if last or self.step % config.evaluation.every == 0:
             self.view.status("evaluating")

@@ -5,8 +5,9 @@ from treeroll.compare.arms import parse_arms, parse_seeds, parse_sweep, parse_wo
 from treeroll.compare.jobs import check_same, reported, sweeping
 from treeroll.compare.request import Request, make_plan, resolved
 from treeroll.comparison.plan import Arm, World
+from treeroll.config import Config
 from treeroll.errors import ConfigError, DataError
-from treeroll.sinks import RunFolder, trees_file
+from treeroll.sinks import RunFolder, tree_steps, trees_file
 
 
 @pytest.fixture
@@ -46,6 +47,7 @@ def test_arms():
         ("tracee", "unknown method 'tracee'. Did you mean 'trace'?"),
         ("grpo:group", "'group' is not an option. Write it as key=value, e.g. budget.group=4"),
         ("grpo:seed=3", "seed=3 is set by the comparison. Name seeds in --seeds"),
+        ("grpo:trees_every=2", "trees_every=2 is set by the comparison. Say which trees are saved in --trees"),
         ("grpo,grpo", "--methods: grpo, grpo have one name. Give one of them another: NAME=grpo"),
         ("", "--methods names nothing"),
     ],
@@ -356,18 +358,33 @@ def test_a_run_of_other_options_is_named(plan, tmp_path):
     check_same(reported(tmp_path, changed), ("steps", "learner.rise"))
 
 
-def test_what_a_finished_run_keeps(plan, tmp_path):
-    for kept, left in (("all", [1, 20, 21]), ("last", [20, 21]), ("none", [])):
-        made, _ = plan("grpo", pair=False, seeds="1", trees=kept)
-        (job,) = reported(tmp_path / kept, made)
-        folder = RunFolder.create(job.folder, job.config.to_dict())
-        for step in (1, 20, 21):
-            folder.write_trees(step, [])
-        folder.checkpoint(20).mkdir(parents=True)
-        job.tidy()
-        job.tidy()
-        assert [int(path.name[5:9]) for path in sorted((job.folder / "trees").iterdir())] == left
-        assert not (job.folder / "checkpoints").exists()
+def test_a_finished_run_keeps_no_checkpoint(plan, tmp_path):
+    (job,) = reported(tmp_path, plan("grpo", pair=False, seeds="1")[0])
+    folder = RunFolder.create(job.folder, job.config.to_dict())
+    folder.write_trees(20, [])
+    folder.checkpoint(20).mkdir(parents=True)
+    job.tidy()
+    job.tidy()
+    assert not (job.folder / "checkpoints").exists()
+    assert tree_steps(job.folder) == [20]
+
+
+def test_runs_save_the_trees_that_are_wanted_and_those_of_a_sweep_none(plan, tmp_path):
+    saved = {"all": range(1, 42), "last": [20, 40, 41], "none": []}
+    for kept, steps in saved.items():
+        made, _ = plan("grpo", pair=False, seeds="1", options=["steps=41"], trees=kept, sweep="1e-3,2e-3")
+        (job,), swept = reported(tmp_path, made), sweeping(tmp_path, made)
+        assert [step for step in range(1, 42) if job.config.keeps_trees(step)] == list(steps)
+        assert {one.config.trees_every for one in swept} == {0}
+        for one in (job, *swept):
+            assert Config.resolve(one.words).trees_every == one.config.trees_every
+
+
+def test_which_trees_are_saved_may_change_while_a_comparison_grows(plan, tmp_path):
+    made, _ = plan("grpo", pair=False, seeds="1")
+    (job,) = reported(tmp_path, made)
+    RunFolder.create(job.folder, job.config.to_dict())
+    check_same(reported(tmp_path, plan("grpo", pair=False, seeds="1", trees="all")[0]))
 
 
 def test_a_partner_of_an_earlier_version_keeps_its_name(plan, tmp_path):

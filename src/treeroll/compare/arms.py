@@ -67,6 +67,7 @@ OWNERS = {
     "seed": "Name seeds in --seeds",
     "out": "Name the comparison's folder in --out",
     "report": "It writes one report of all runs",
+    "trees_every": "Say which trees are saved in --trees",
 }
 """Options that the comparison sets, and what to do instead."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,7 @@ from treeroll.comparison.plan import Arm, Plan, World, run_path, sweep_path
 from treeroll.config import Config
 from treeroll.errors import ConfigError, DataError
 
-EVERY = 20
-"""Trees of every 20th step are kept, and of the last."""
-FREE = ("out", "report", "threads", "device", "checkpoint_every", "keep_checkpoints", "sampling.batch")
+FREE = ("out", "report", "threads", "device", "checkpoint_every", "keep_checkpoints", "trees_every", "sampling.batch")
 """Options that do not make a run another one: where it is, and what it runs on."""
 
 
@@ -33,8 +31,6 @@ class Job:
     words: tuple[str, ...]
     """Its options, as `key=value`."""
     config: Config
-    trees: str
-    """Which trees it keeps once it is finished: all, last, none."""
 
     @property
     def log(self) -> Path:
@@ -110,13 +106,8 @@ class Job:
         return (max(int(record["step"]) for record in records) if records else 0), first, last
 
     def tidy(self) -> None:
-        """Removes what a finished run has no more use for: checkpoints, and trees that are not to be kept."""
+        """Removes what a finished run has no more use for: its checkpoints."""
         shutil.rmtree(self.folder / sinks.CHECKPOINTS, ignore_errors=True)
-        steps = sinks.tree_steps(self.folder)
-        for step in steps:
-            kept = {"all": True, "last": step == steps[-1] or step % EVERY == 0, "none": False}[self.trees]
-            if not kept:
-                sinks.trees_file(self.folder, step).unlink()
 
 
 def reported(root: Path, plan: Plan, rates: Mapping[tuple[str, str], float | None] | None = None) -> list[Job]:
@@ -130,7 +121,7 @@ def reported(root: Path, plan: Plan, rates: Mapping[tuple[str, str], float | Non
     """
     chosen = {} if rates is None else rates
     return [
-        _job(plan, world, arm, seed, chosen.get((world.name, arm.name)), folder=root / path, trees=plan.trees)
+        _job(plan, world, arm, seed, chosen.get((world.name, arm.name)), folder=root / path)
         for seed in plan.seeds
         for world, arm in plan.cells()
         if rates is None or chosen[world.name, arm.name] is not None
@@ -141,7 +132,7 @@ def reported(root: Path, plan: Plan, rates: Mapping[tuple[str, str], float | Non
 def sweeping(root: Path, plan: Plan) -> list[Job]:
     """Returns the runs that choose learning rates; they keep no trees."""
     return [
-        _job(plan, world, arm, seed, rate, folder=root / path, trees="none", also=f" rate {rate!r}")
+        _job(replace(plan, trees="none"), world, arm, seed, rate, folder=root / path, also=f" rate {rate!r}")
         for seed in plan.sweep_seeds
         for rate in plan.rates
         for world, arm in plan.cells()
@@ -180,12 +171,10 @@ def check_same(jobs: Iterable[Job], ignored: Iterable[str] = ()) -> None:
             )
 
 
-def _job(
-    plan: Plan, world: World, arm: Arm, seed: int, rate: float | None, *, folder: Path, trees: str, also: str = ""
-) -> Job:
+def _job(plan: Plan, world: World, arm: Arm, seed: int, rate: float | None, *, folder: Path, also: str = "") -> Job:
     config = resolved(plan, world, arm, seed, rate)
     name = f"{world.name} {arm.name} seed {seed}{also}"
-    return Job(name, folder, tuple(words(plan, world, arm, seed, rate)), config, trees)
+    return Job(name, folder, tuple(words(plan, world, arm, seed, rate)), config)
 
 
 def _said(value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from treeroll import methods
 from treeroll.budget import UNITS
 from treeroll.compare.arms import parse_arms, parse_options, parse_seeds, parse_sweep, parse_worlds
-from treeroll.comparison.plan import PLAN, Arm, Plan, World, read_plan
+from treeroll.comparison.plan import PLAN, TREES, Arm, Plan, World, read_plan
 from treeroll.comparison.summary import RATE
 from treeroll.config import Budget, Config
 from treeroll.errors import ConfigError, did_you_mean
@@ -91,7 +91,8 @@ def words(plan: Plan, world: World, arm: Arm, seed: int, rate: float | None = No
     own.setdefault("threads", "1")  # runs share the cores, one each
     if rate is not None:
         own[RATE] = repr(rate)  # in full: of two close rates, each has runs of its own
-    own |= {"method": arm.method, "env": world.env, "seed": str(seed), "report": "false"}
+    own |= {"method": arm.method, "env": world.env, "seed": str(seed)}
+    own |= {"report": "false", "trees_every": str(TREES[plan.trees])}
     return [f"{key}={value}" for key, value in own.items()]
 
 

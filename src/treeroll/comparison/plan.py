@@ -25,8 +25,8 @@ from treeroll.errors import DataError
 
 PLAN, COMPARISON, TABLE = "plan.json", "comparison.json", "comparison.md"
 RUNS, SWEEP = "runs", "sweep"
-TREES = ("all", "last", "none")
-"""Which trees finished runs may keep; see `Plan.trees`."""
+TREES = {"all": 1, "last": 20, "none": 0}
+"""Which trees runs may save (see `Plan.trees`), and what their `trees_every` is for that."""
 
 Options = Mapping[str, str]
 """Options as they were written: {dotted name: value}."""
@@ -67,7 +67,7 @@ class Plan:
     target: float | None = None
     """Held-out success whose price is compared; None: what the reference ends with, in each world."""
     trees: str = "last"
-    """Which trees finished runs keep: all, last (of the last and every 20th step) or none."""
+    """Which trees runs save: all, last (of the last and every 20th step) or none."""
     rates: tuple[float, ...] = ()
     """Learning rates that each arm chooses among; none: the configuration's."""
     sweep_seeds: tuple[int, ...] = ()
@@ -122,7 +122,7 @@ def _fault(plan: Plan) -> str | None:
     options = [("options", plan.options), *((f"options of {name}", own) for name, own, _ in parts)]
     rules: tuple[tuple[list[tuple[str, Any]], Callable[[Any], bool], str], ...] = (
         (texts, lambda value: isinstance(value, str), "a text"),
-        ([("trees", plan.trees)], lambda value: value in TREES, f"one of {', '.join(TREES)}"),
+        ([("trees", plan.trees)], lambda value: value in list(TREES), f"one of {', '.join(TREES)}"),
         (seeds, lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
         (numbers, _is_number, "a finite number"),
         (options, _is_options, "an object of texts"),

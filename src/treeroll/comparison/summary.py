@@ -17,7 +17,7 @@ from treeroll.comparison.plan import COMPARISON, TABLE, Arm, Plan, World, asked_
 from treeroll.comparison.statistics import Interval, corrected, differences, mean_interval, pooled_difference
 from treeroll.metrics import jsonable
 
-OWN = ("method", "env", "seed", "out", "report", "threads")
+OWN = ("method", "env", "seed", "out", "report", "threads", "trees_every")
 """Options that tell runs apart, or that no result depends on."""
 RATE = "learner.learning_rate"
 FAR = 0.05

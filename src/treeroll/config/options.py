@@ -53,6 +53,8 @@ class Config(Section):
     """steps between checkpoints; there is always one at the end"""
     keep_checkpoints: Count = 2
     """newest checkpoints that are kept"""
+    trees_every: Annotated[int, Field(ge=0)] = 1
+    """steps between those whose trees are saved, the last step's too; 0: none are"""
     world: World = World()
     budget: Budget = Budget()
     sampling: Sampling = Sampling()
@@ -113,6 +115,11 @@ class Config(Section):
                 "budget.group, or lower budget.rollouts"
             )
         return pool
+
+    def keeps_trees(self, step: int) -> bool:
+        """Returns whether the trees of a step are saved."""
+        every = self.trees_every
+        return every > 0 and (step % every == 0 or step == self.steps)
 
     def run_dir(self, root: Path = Path("runs")) -> Path:
         """Returns the folder of the run: `out`, else the first free name in `root`. Nothing is made."""
