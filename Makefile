@@ -12,7 +12,7 @@ VLLM := .venv-vllm/.ready
 # What `make compare` compares: see treeroll compare --help
 LONG := steps=40:budget.tokens=4400
 COMPARE ?= --envs atlas=atlas:steps=60:budget.tokens=2200,atlas-long=atlas-long:$(LONG),atlas-repair=atlas-repair:$(LONG),atlas-early=atlas-early:$(LONG) \
-	--seeds 8 --budget-unit tokens evaluation.tasks=400
+	--seeds 8 --budget-unit tokens
 # The learning rates that `make bench-rates` found best for these methods, over both of its worlds
 SWEPT ?= --methods trace,trace-stage1,grpo=grpo:learner.learning_rate=3.3e-3 learner.learning_rate=2.2e-3
 # Two of those worlds: short episodes, and long ones that are decided late
@@ -48,12 +48,12 @@ demo-smollm2: $(SMOLLM2)  ## 2 TRACE steps of SmolLM2-135M on CPU; remakes runs/
 	rm -rf runs/demo-smollm2
 	$(BIN)/python scripts/smollm2.py --out runs/demo-smollm2
 
-compare: $(READY)  ## the README's main table, at equal sampled tokens; a second call goes on where it stopped
-	$(BIN)/treeroll compare --out runs/compare --reference trace $(COMPARE) $(SWEPT)
+compare: $(READY)  ## the README's main table, at equal sampled tokens; about an hour, and a second call goes on where it stopped
+	$(BIN)/treeroll compare --out runs/compare --reference trace $(COMPARE) evaluation.tasks=256 $(SWEPT)
 	$(BIN)/python benchmarks/main_table.py compare
 
 compare-rivals: $(READY)  ## the same with rules of other papers, all at one learning rate; about two hours
-	$(BIN)/treeroll compare --out runs/compare-rivals --reference trace $(COMPARE) \
+	$(BIN)/treeroll compare --out runs/compare-rivals --reference trace $(COMPARE) evaluation.tasks=400 \
 	  --methods trace,trace-stage1,grpo,pcl,dapo,tree-grpo,arpo
 	$(BIN)/python benchmarks/main_table.py compare-rivals
 
