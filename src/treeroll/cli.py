@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command. What is not given is None, so that `_write_table` can tell; the help names what holds then."""
+    """Adds the command. What is not given is None, so that `_unused` can tell; the help names what holds then."""
     compare = commands.add_parser(
         "compare",
         allow_abbrev=False,
@@ -243,13 +243,13 @@ def _compare(known: argparse.Namespace) -> None:
         _write_table(known)
         return
     _need("train")
-    options = [*([] if known.steps is None else [f"steps={known.steps}"]), *_overrides(known.rest)]
     if known.replay is not None:
-        from treeroll.compare.replay import replay
-
-        print(replay(known.replay, known.methods, options, share=0.5 if known.share is None else known.share))
+        _judge_rules(known)
         return
+    if known.share is not None:
+        raise ConfigError("--share goes with --replay DIR alone. Leave it out")
     _need("report")
+    options = [*([] if known.steps is None else [f"steps={known.steps}"]), *_overrides(known.rest)]
     from treeroll.compare.command import compare
     from treeroll.compare.request import Request
 
@@ -267,19 +267,34 @@ def _compare(known: argparse.Namespace) -> None:
 
 def _write_table(known: argparse.Namespace) -> None:
     """Writes the pages of a comparison again. It has no use for what says how to run one, and refuses that."""
-    used = ("command", "run", "rest", "table", "reference", "target")
-    unused = [
-        f"--{key.replace('_', '-')}" for key, value in vars(known).items() if key not in used and value is not None
-    ]
-    if unused or known.rest:
+    if unused := [*_unused(known, "table", "reference", "target"), *known.rest]:
         raise ConfigError(
-            f"--table writes about the runs that are there: leave out {' '.join([*unused, *known.rest])}. Beside it go "
-            "only --reference and --target"
+            f"--table writes about the runs that are there: leave out {' '.join(unused)}. Beside it go only "
+            "--reference and --target"
         )
     _need("report")
     from treeroll.compare.command import write
 
     print(write(known.table, reference=known.reference, target=known.target))
+
+
+def _judge_rules(known: argparse.Namespace) -> None:
+    """Judges rules on recorded trees. It has no use for what says how to sample others, and refuses that."""
+    if unused := _unused(known, "replay", "methods", "share"):
+        raise ConfigError(
+            f"--replay samples nothing: leave out {' '.join(unused)}. Beside it go only --methods, --share and what "
+            "rules are made with, as budget.group=4"
+        )
+    from treeroll.compare.replay import replay
+
+    share = 0.5 if known.share is None else known.share
+    print(replay(known.replay, known.methods, _overrides(known.rest), share=share))
+
+
+def _unused(known: argparse.Namespace, *used: str) -> list[str]:
+    """Returns those of the command's own options that were given, and are not among those in use."""
+    used = ("command", "run", "rest", *used)
+    return [f"--{key.replace('_', '-')}" for key, value in vars(known).items() if key not in used and value is not None]
 
 
 def _report(known: argparse.Namespace) -> None:

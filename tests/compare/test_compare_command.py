@@ -270,6 +270,7 @@ def test_a_sweep_without_a_rate_that_works_leaves_an_arm_out(options, tmp_path, 
         (["--replay", "x", "--methods", "dapo"], "look at outcomes between their rounds"),
         (["--replay", "x", "budget.turns=300"], "a replay counts in rollouts"),
         (["everything"], "'everything' is not an option"),
+        (["--share", "0.5"], "--share goes with --replay DIR alone. Leave it out"),
     ],
 )
 def test_what_cannot_work(words, message, tmp_path, capsys, monkeypatch):
@@ -297,6 +298,21 @@ def test_the_table_refuses_each_option_that_it_does_not_use(unused, tmp_path, ca
     )
     assert out == ""
     assert not (root / "comparison.json").exists()
+
+
+@pytest.mark.parametrize(
+    "unused",
+    [
+        "--seeds 8", "--steps 3", "--budget-unit rollouts", "--envs atlas", "--out runs/compare", "--reference grpo",
+        "--target 0.5", "--jobs 1", "--sweep 1e-3", "--sweep-seeds 2", "--trees last", "--no-pair",
+    ],
+)  # fmt: skip
+def test_a_replay_refuses_each_option_that_it_does_not_use(unused, tmp_path, capsys):
+    root = comparison(tmp_path, {"grpo": [0.5, 0.75]})
+    error, out = fails(capsys, "--replay", root, "--methods", "grpo", "--share", "0.5", *unused.split())
+    assert error.startswith(f"--replay samples nothing: leave out {unused.split()[0]}. Beside it go only --methods")
+    assert out == ""
+    assert not (root / "replay.json").exists()
 
 
 def test_a_launcher_is_refused_before_its_processes_write_one_folder(tmp_path, capsys, monkeypatch):

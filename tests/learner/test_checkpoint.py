@@ -89,6 +89,26 @@ def test_an_incomplete_checkpoint_is_named(trained, tmp_path, name):
         checkpoint.read_state(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("optimizer.pt", lambda folder, trained: checkpoint.load_optimizer(folder, trained[1])),
+        ("predictor.npz", lambda folder, trained: checkpoint.read_predictor(folder)),
+        ("state.json", lambda folder, trained: checkpoint.read_state(folder)),
+    ],
+)
+@pytest.mark.parametrize("damage", ["empty", "cut", "noise"])
+def test_a_damaged_checkpoint_is_named(trained, tmp_path, name, read, damage):
+    folder = save(tmp_path / "step-0003", trained)
+    whole = (folder / name).read_bytes()
+    noise = np.random.default_rng(0).bytes(len(whole))
+    (folder / name).write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "noise": noise}[damage])
+    with pytest.raises(DataError) as raised:
+        read(folder, trained)
+    assert str(raised.value).startswith(f"{folder / name}: damaged (")
+    assert f"Remove {folder}: the run then goes on from the checkpoint before it" in str(raised.value)
+
+
 def test_the_newest_is_found_and_the_oldest_go(tmp_path):
     assert checkpoint.latest_checkpoint(tmp_path) is None
     for name in ("step-0002", "step-0010", "step-0100", "step-0200.part", "notes"):

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -54,24 +57,48 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Returns a checkpoint's state.json.
 
     Raises:
-      DataError: the checkpoint is incomplete.
+      DataError: the checkpoint is incomplete, or this file damaged.
     """
     for name in ("model", "optimizer.pt", "predictor.npz", "state.json"):
         if not (folder / name).exists():
             raise DataError(f"checkpoint {folder} is incomplete: {name} is missing")
-    state: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    with _whole(folder / "state.json") as file:
+        state: dict[str, Any] = json.load(file)
     return state
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Puts AdamW's moments back."""
-    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+    """Puts AdamW's moments back.
+
+    Raises:
+      DataError: their file is damaged.
+    """
+    with _whole(folder / "optimizer.pt") as file:
+        state = torch.load(file, weights_only=True)
+    optimizer.load_state_dict(state)
 
 
 def read_predictor(folder: Path) -> dict[str, Any]:
-    """Returns the predictor's state; numbers and strings come back as such."""
-    with np.load(folder / "predictor.npz", allow_pickle=False) as arrays:
+    """Returns the predictor's state; numbers and strings come back as such.
+
+    Raises:
+      DataError: its file is damaged.
+    """
+    with _whole(folder / "predictor.npz") as file, np.load(file, allow_pickle=False) as arrays:
         return {key: arrays[key].item() if arrays[key].ndim == 0 else arrays[key] for key in arrays.files}
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """Yields an open file to be read; what shows that it is damaged becomes an error that names it, and a way on."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except (ValueError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
+        raise DataError(
+            f"{path}: damaged ({error}). Remove {path.parent}: the run then goes on from the checkpoint before it, or "
+            "from its start"
+        ) from error
 
 
 def checkpoints(run: Path) -> list[Path]:
