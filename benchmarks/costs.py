@@ -32,18 +32,21 @@ def continuations(tree: RolloutTree) -> Iterator[tuple[int, float, int]]:
 
 
 def measure(folder: Path) -> list[dict[str, Any]]:
-    """Returns the mean expected and actual cost of each world's continuations, of all and by turn."""
+    """Returns the mean expected and actual cost of each world's continuations, of all and by turn; of all, also the
+    share of the sampled tokens that they took."""
     found = []
     for world in sorted(path.parent for path in folder.glob("runs/*/trace")):
         files = sorted(world.glob("trace/seed-*/trees/*"))
-        seen = np.array([one for file in files for tree in load_trees(file) for one in continuations(tree)]).reshape(
-            -1, 3
-        )
+        trees = [tree for file in files for tree in load_trees(file)]
+        seen = np.array([one for tree in trees for one in continuations(tree)]).reshape(-1, 3)
+        share = seen[:, 2].sum() / sum(cost(tree.nodes[1:], "tokens") for tree in trees) if len(seen) else 0.0
         turns = sorted(set(seen[:, 0].astype(int).tolist()))
         for turn in (None, *turns) if turns else ():
             own = seen if turn is None else seen[seen[:, 0] == turn]
             expected, actual = own[:, 1:].mean(axis=0).tolist()
             found.append({"env": world.name, "turn": turn, "number": len(own), "expected": expected, "actual": actual})
+            if turn is None:
+                found[-1]["share"] = share
     return found
 
 
@@ -61,8 +64,11 @@ def main() -> None:
     if not found:
         raise SystemExit(f"{options.folder}: no continuations of trace in kept trees: run make compare first")
     whole = [one for one in found if one["turn"] is None]
-    lines = [[one["env"], *(f"{one[key]:,.1f}" for key in ("number", "expected", "actual"))] for one in whole]
-    print(table(["world", "continuations", "expected tokens", "tokens"], lines))
+    lines = [
+        [one["env"], f"{one['number']:,}", f"{one['expected']:.1f}", f"{one['actual']:.1f}", f"{one['share']:.0%}"]
+        for one in whole
+    ]
+    print(table(["world", "continuations", "expected tokens", "tokens", "of all tokens"], lines))
     save(options.out, {**about(), "folder": str(options.folder), "runs_commit": runs, "costs": found})
 
 
