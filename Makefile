@@ -17,7 +17,7 @@ COMPARE ?= --envs atlas=atlas:steps=60:budget.tokens=2200,atlas-long=atlas-long:
 SWEPT ?= --methods trace,trace-stage1,grpo=grpo:learner.learning_rate=3.3e-3 learner.learning_rate=2.2e-3
 # Two of those worlds: short episodes, and long ones that are decided late
 LATE := atlas-long=atlas-long:$(LONG)
-RATES := --envs atlas=atlas:steps=60:budget.tokens=2200,$(LATE) --budget-unit tokens evaluation.tasks=400
+RATES := --envs atlas=atlas:steps=60:budget.tokens=2200,$(LATE) --budget-unit tokens
 # TRACE's default with one thing changed at a time (the last one: two)
 ARMS := trace,stage-1=trace-stage1,paper=trace-paper,random=trace-random,outcome=trace:budget.blind=false,means=trace:budget.posterior=false
 ARMS := $(ARMS),share-.2=trace:budget.continuations=0.25,share-.4=trace:budget.continuations=0.67,share-.6=trace:budget.continuations=1.5
@@ -35,7 +35,7 @@ STAGE2 := budget.worth=0:budget.scope=task:budget.max_per_prefix=2
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-smollm2 compare compare-rivals bench-paper test test-vllm check warmup clean
 .PHONY: bench-sampling bench-profile bench-packing bench-gpu bench-forking bench-retrieval bench-start bench-solvers bench-predictor bench-estimators bench-mending bench-asynchronous
-.PHONY: bench-rates bench-oracle bench-arms bench-costs
+.PHONY: bench-rates bench-oracle bench-arms bench-step-size bench-price bench-costs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -93,15 +93,23 @@ bench-start: $(READY)  ## success and effective ratio of the packaged model befo
 
 bench-rates: $(READY)  ## learning rates of four methods on two worlds, chosen on seeds of their own; about 30 minutes
 	$(BIN)/treeroll compare --out runs/rates --methods trace,trace-stage1,grpo,pcl --no-pair --seeds 0, \
-	  --sweep 1.5e-3,2.2e-3,3.3e-3 $(RATES)
+	  --sweep 1.5e-3,2.2e-3,3.3e-3 $(RATES) evaluation.tasks=400
 
-bench-oracle: $(READY)  ## what true success probabilities would gain; about two hours
-	$(BIN)/treeroll compare --out runs/oracle --no-pair --seeds 3 $(RATES) learner.learning_rate=2.2e-3 \
+bench-oracle: $(READY)  ## what true success probabilities would gain; about 50 minutes
+	$(BIN)/treeroll compare --out runs/oracle --no-pair --seeds 2 $(RATES) evaluation.tasks=256 learner.learning_rate=2.2e-3 \
 	  --methods trace-oracle,stage-1-oracle=trace-stage1:predictor.name=oracle,trace,trace-stage1,grpo=grpo:learner.learning_rate=3.3e-3
 
 bench-arms: $(READY)  ## TRACE with one thing changed at a time, on the worlds where it branches; about an hour
 	$(BIN)/treeroll compare --out runs/arms --methods $(ARMS) --no-pair --reference trace --seeds 110,111 \
 	  --envs $(LATE),atlas-repair=atlas-repair:$(LONG) --budget-unit tokens evaluation.tasks=400 learner.learning_rate=2.2e-3
+
+bench-step-size: $(READY)  ## what branching adds at the default learning rate, where episodes are decided late; about 10 minutes
+	$(BIN)/treeroll compare --out runs/step-size --no-pair --reference trace-stage1 --seeds 8 --envs $(LATE) \
+	  --methods trace,trace-stage1 --budget-unit tokens evaluation.tasks=256 learner.learning_rate=1.5e-3
+
+bench-price: $(READY)  ## TRACE at four times the price of a continuation, beside it and stage 1; about 50 minutes
+	$(BIN)/treeroll compare --out runs/price --no-pair --reference stage-1 $(COMPARE) evaluation.tasks=256 \
+	  --methods stage-1=trace-stage1,trace,price-20=trace:budget.worth=20 learner.learning_rate=2.2e-3
 
 bench-costs: $(READY)  ## what continuations were expected to cost, and cost; after make compare
 	$(BIN)/python benchmarks/costs.py

@@ -13,13 +13,14 @@ from typing import Any
 from treeroll.metrics import jsonable
 from treeroll.sinks import provenance
 
+PROJECT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("numpy", "torch", "transformers", "tokenizers")
 
 
 def about() -> dict[str, Any]:
     """Returns versions, commit, machine and command of this process; the load tells whether others were at work."""
-    said = provenance([f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    said = provenance([f"benchmarks/{Path(sys.argv[0]).name}", *map(_elsewhere, sys.argv[1:])])
     said["packages"] = {name: metadata.version(name) for name in _PACKAGES}
     said["machine"] |= {"processor": _processor(), "load": [round(load, 2) for load in os.getloadavg()]}
     return said
@@ -36,6 +37,14 @@ def table(heading: list[str], lines: list[list[str]]) -> str:
     """Returns a markdown table whose first column is text and whose other columns are numbers."""
     rule = ["---", *["---:"] * (len(heading) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heading, rule, *lines))
+
+
+def _elsewhere(word: str) -> str:
+    """Returns an argument as another machine may know it: a path inside the project from there, one outside by name."""
+    path = Path(word)
+    if not path.is_absolute():
+        return word
+    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else path.name
 
 
 def _processor() -> str:

@@ -193,7 +193,6 @@ def watched(options: list[str], *, large: bool) -> dict[str, Any]:
     watch = Watch()
     import torch
 
-    import treeroll
     from treeroll import build as building
     from treeroll import run
     from treeroll.config import Config
@@ -216,7 +215,6 @@ def watched(options: list[str], *, large: bool) -> dict[str, Any]:
         watch.switch()
         found = digests(out)
     return {
-        "package": str(Path(treeroll.__file__).parent),
         "threads": torch.get_num_threads(),
         "digests": found,
         "seconds": {
