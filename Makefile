@@ -95,7 +95,7 @@ bench-rates: $(READY)  ## learning rates of four methods on two worlds, chosen o
 	$(BIN)/treeroll compare --out runs/rates --methods trace,trace-stage1,grpo,pcl --no-pair --seeds 0, \
 	  --sweep 1.5e-3,2.2e-3,3.3e-3 $(RATES) evaluation.tasks=400
 
-bench-oracle: $(READY)  ## what true success probabilities would gain; about 50 minutes
+bench-oracle: $(READY)  ## what true success probabilities would gain; about 100 minutes
 	$(BIN)/treeroll compare --out runs/oracle --no-pair --seeds 2 $(RATES) evaluation.tasks=256 learner.learning_rate=2.2e-3 \
 	  --methods trace-oracle,stage-1-oracle=trace-stage1:predictor.name=oracle,trace,trace-stage1,grpo=grpo:learner.learning_rate=3.3e-3
 

@@ -1,4 +1,4 @@
-"""What continuations were expected to cost, beside what they cost: from the trees that a comparison has kept.
+"""What continuations were expected to cost, what they cost, and their share of all tokens: from a comparison's trees.
 
 Reads runs/compare (`make compare`), arm `trace`, the trees of its evaluated steps. Stage 2 divides by expected cost, so
 a prefix that looks cheaper than it is gets continuations that it should not: a choice finds what is underestimated.
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from machine import RESULTS, about, save, table
+from machine import RESULTS, about, elsewhere, save, table
 from treeroll.budget import cost
 from treeroll.comparison.plan import read_plan
 from treeroll.errors import DataError
@@ -62,14 +62,14 @@ def main() -> None:
     except DataError as error:
         raise SystemExit(str(error)) from error
     if not found:
-        raise SystemExit(f"{options.folder}: no continuations of trace in kept trees: run make compare first")
+        raise SystemExit(f"{options.folder}: no continuations of trace in saved trees: run make compare first")
     whole = [one for one in found if one["turn"] is None]
     lines = [
         [one["env"], f"{one['number']:,}", f"{one['expected']:.1f}", f"{one['actual']:.1f}", f"{one['share']:.0%}"]
         for one in whole
     ]
     print(table(["world", "continuations", "expected tokens", "tokens", "of all tokens"], lines))
-    save(options.out, {**about(), "folder": str(options.folder), "runs_commit": runs, "costs": found})
+    save(options.out, {**about(), "folder": elsewhere(str(options.folder)), "runs_commit": runs, "costs": found})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ _PACKAGES = ("numpy", "torch", "transformers", "tokenizers")
 
 def about() -> dict[str, Any]:
     """Returns versions, commit, machine and command of this process; the load tells whether others were at work."""
-    said = provenance([f"benchmarks/{Path(sys.argv[0]).name}", *map(_elsewhere, sys.argv[1:])])
+    said = provenance([f"benchmarks/{Path(sys.argv[0]).name}", *map(elsewhere, sys.argv[1:])])
     said["packages"] = {name: metadata.version(name) for name in _PACKAGES}
     said["machine"] |= {"processor": _processor(), "load": [round(load, 2) for load in os.getloadavg()]}
     return said
@@ -39,12 +39,13 @@ def table(heading: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heading, rule, *lines))
 
 
-def _elsewhere(word: str) -> str:
+def elsewhere(word: str) -> str:
     """Returns an argument as another machine may know it: a path inside the project from there, one outside by name."""
-    path = Path(word)
-    if not path.is_absolute():
-        return word
-    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else path.name
+    key, equal, value = word.rpartition("=")
+    path = Path(value)
+    if path.is_absolute():
+        value = path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else path.name
+    return f"{key}{equal}{value}"
 
 
 def _processor() -> str:

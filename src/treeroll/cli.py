@@ -128,7 +128,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add(
         "--trees",
         choices=("all", "last", "none"),
-        help="trees that runs save: of every step, of the last and every 20th, or none [last]",
+        help="trees that unfinished runs save from now on: of every step, of the last and every 20th, or none [last]",
     )
     add(
         "--no-pair",
@@ -279,7 +279,7 @@ def _write_table(known: argparse.Namespace) -> None:
 
 
 def _judge_rules(known: argparse.Namespace) -> None:
-    """Judges rules on recorded trees. It has no use for what says how to sample others, and refuses that."""
+    """Judges rules on recorded trees. It has no use for the command's options on runs, and refuses those."""
     if unused := _unused(known, "replay", "methods", "share"):
         raise ConfigError(
             f"--replay samples nothing: leave out {' '.join(unused)}. Beside it go only --methods, --share and what "

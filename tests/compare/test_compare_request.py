@@ -384,7 +384,9 @@ def test_which_trees_are_saved_may_change_while_a_comparison_grows(plan, tmp_pat
     made, _ = plan("grpo", pair=False, seeds="1")
     (job,) = reported(tmp_path, made)
     RunFolder.create(job.folder, job.config.to_dict())
-    check_same(reported(tmp_path, plan("grpo", pair=False, seeds="1", trees="all")[0]))
+    again = reported(tmp_path, plan("grpo", pair=False, seeds="1", trees="all")[0])
+    check_same(again)
+    assert again[0].arguments() == ["resume", str(job.folder), "trees_every=1"]
 
 
 def test_a_partner_of_an_earlier_version_keeps_its_name(plan, tmp_path):

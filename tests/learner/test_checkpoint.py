@@ -97,12 +97,14 @@ def test_an_incomplete_checkpoint_is_named(trained, tmp_path, name):
         ("state.json", lambda folder, trained: checkpoint.read_state(folder)),
     ],
 )
-@pytest.mark.parametrize("damage", ["empty", "cut", "noise"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "noise", "pickle"])
 def test_a_damaged_checkpoint_is_named(trained, tmp_path, name, read, damage):
     folder = save(tmp_path / "step-0003", trained)
     whole = (folder / name).read_bytes()
     noise = np.random.default_rng(0).bytes(len(whole))
-    (folder / name).write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "noise": noise}[damage])
+    (folder / name).write_bytes(
+        {"empty": b"", "cut": whole[: len(whole) // 2], "noise": noise, "pickle": b"\x80\x02h"}[damage]
+    )
     with pytest.raises(DataError) as raised:
         read(folder, trained)
     assert str(raised.value).startswith(f"{folder / name}: damaged (")

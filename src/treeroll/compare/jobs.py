@@ -92,7 +92,7 @@ class Job:
     def arguments(self) -> list[str]:
         """Returns what its worker is told: to go on where a run is, else to start one."""
         if (self.folder / sinks.CONFIG).exists():
-            return ["resume", str(self.folder)]
+            return ["resume", str(self.folder), f"trees_every={self.config.trees_every}"]
         return ["start", *self.words, f"out={self.folder}"]
 
     def progress(self) -> tuple[int, float | None, float | None]:
@@ -130,7 +130,7 @@ def reported(root: Path, plan: Plan, rates: Mapping[tuple[str, str], float | Non
 
 
 def sweeping(root: Path, plan: Plan) -> list[Job]:
-    """Returns the runs that choose learning rates; they keep no trees."""
+    """Returns the runs that choose learning rates; they save no trees."""
     return [
         _job(replace(plan, trees="none"), world, arm, seed, rate, folder=root / path, also=f" rate {rate!r}")
         for seed in plan.sweep_seeds

@@ -52,7 +52,7 @@ def begin(
 
 
 def main(arguments: list[str]) -> int:
-    """Runs `start key=value ...` or `resume FOLDER`; returns the exit status of `treeroll train`.
+    """Runs `start key=value ...` or `resume FOLDER key=value ...`; returns the exit status of `treeroll train`.
 
     Raises:
       KeyboardInterrupt: told to stop before its first step, or twice.
@@ -65,8 +65,8 @@ def main(arguments: list[str]) -> int:
         from treeroll.sinks import CONFIG, read_json
 
         if kind == "resume":
-            folder = Path(words[0])
-            run.resume(folder, Config.resolve(["report=false"], base=read_json(folder / CONFIG)))
+            folder, changed = Path(words[0]), words[1:]
+            run.resume(folder, Config.resolve(["report=false", *changed], base=read_json(folder / CONFIG)))
         else:
             run.train(Config.resolve(words))
     except TreerollError as error:

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -94,10 +92,12 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             yield file
-    except (ValueError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # readers meet damage with errors of any kind
         raise DataError(
-            f"{path}: damaged ({error}). Remove {path.parent}: the run then goes on from the checkpoint before it, or "
-            "from its start"
+            f"{path}: damaged ({type(error).__name__}: {error}). Remove {path.parent}: the run then goes on from the "
+            "checkpoint before it, or from its start"
         ) from error
 
 
