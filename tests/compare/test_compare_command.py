@@ -45,7 +45,8 @@ def test_a_killed_comparison_goes_on_and_repeats_nothing(options, tmp_path, caps
     out = tmp_path / "out"
     words = ["compare", "--methods", "grpo", "--seeds", "2", "--steps", str(STEPS), "--no-pair", "--trees", "all"]
     words += ["--out", str(out), *options]
-    request = Request(methods="grpo", out=out, seeds="2", options=[f"steps={STEPS}", *options], pair=False)
+    steps = [f"steps={STEPS}", *options]
+    request = Request(methods="grpo", out=out, seeds="2", options=steps, trees="all", pair=False)
     first, second = reported(out, make_plan(request)[0])
     for job in (first, second):
         tiny.printed(["train", *job.words, f"out={job.folder}"])
