@@ -90,7 +90,7 @@ def load_step(run_dir: Path, step: int | None, problems: list[str]) -> tuple[int
             named = ", ".join(run.as_posix() for run in runs[:MOST_NAMED])
             more = f" and {len(runs) - MOST_NAMED} more" if len(runs) > MOST_NAMED else ""
             raise DataError(f"{run_dir}: a comparison, which has many runs. Name one of them, there: {named}{more}")
-        raise DataError(f"{run_dir}: no trees are saved there ({run_dir / sinks.TREES} holds none): see --trees-every")
+        raise DataError(f"{run_dir}: no trees are saved there ({run_dir / sinks.TREES} holds none): see --trees_every")
     if step is not None and step not in steps:
         raise DataError(f"step {step} has no saved trees in {run_dir}. Steps that have: {ranges(steps)}")
     damaged: list[str] = []
